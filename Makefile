@@ -1,0 +1,49 @@
+# What can I type here? `make help` answers.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := db vision trainer worker scheduler console
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint up lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## create .venv and install the locked, hash-checked packages
+
+$(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "inspectq needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); echo "python -m venv failed. On Debian and Ubuntu the venv module is a package of its own: python3-venv."; exit 2; }
+	@echo "Installing into $(VENV): about 5 GB on the first run, most of it torch with its CUDA libraries."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --require-hashes requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## train, evaluate, scan and report on sample images, no service needed
+	@$(BIN)/inspectq demo
+
+test: $(STAMP) ## run the whole test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy --strict and the import rule
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/lint-imports
+
+up: $(STAMP) ## run the compose services as local processes, for a machine without docker
+	@$(BIN)/inspectq up
+
+lock: ## resolve the dependencies anew into requirements/*.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes pyproject.toml --extra dev -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	echo uv | $(BIN)/uv pip compile -q --universal --generate-hashes - -c requirements/dev.txt -o requirements/bootstrap.txt
+
+clean: ## remove the environment and the demo's folder
+	rm -rf $(VENV) inspectq-demo

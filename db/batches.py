@@ -1,0 +1,281 @@
+"""How does a batch move from planned to done, whatever the queue and the machines do?
+
+    (none) --a plan--> planned --b dispatch--> dispatched --c claim--> running --d finish--> done
+    running    --e take back (lease ran out)--> planned, attempt + 1
+    running    --f give back (worker stops)---> planned, attempt + 1
+    dispatched --g resend (message lost)------> planned
+    any open   --h cancel---------------------> cancelled
+
+One function per arrow. Each is a single conditional UPDATE, so two machines that try the same
+arrow at once cannot both succeed, and a late or repeated message changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from db import results
+from db.clock import database_now
+from db.engine import rows_changed
+from db.models import (
+    OPEN_BATCHES,
+    Batch,
+    BatchState,
+    Checkpoint,
+    InspectionJob,
+    JobState,
+    OperatingPoint,
+)
+from db.results import NewResult
+
+_ACTIVE_JOBS = (JobState.PLANNING, JobState.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What travels through the queue: ids. `job` and `images` are there for the reader of Flower."""
+
+    batch: int
+    attempt: int
+    job: int
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A batch in one worker's hands, with everything that judging it takes."""
+
+    batch: int
+    job: int
+    attempt: int
+    token: str  # the fence: only who holds it may renew or finish
+    revision: int
+    root: str  # the job's folder, as db.paths writes it
+    paths: tuple[str, ...]  # relative to root, as db.paths writes them
+    checkpoint_id: int
+    checkpoint_digest: str
+    positive_class: str
+    negative_class: str
+    operating_point_id: int
+    pass_below: float
+    fail_from: float
+
+
+def plan(session: Session, job: InspectionJob, chunks: Sequence[Sequence[str]], *, first_sequence: int) -> None:
+    """Arrow a: write one batch per chunk of paths, numbered from `first_sequence`."""
+    rows = [
+        {
+            "job_id": job.id,
+            "sequence": first_sequence + offset,
+            "revision": job.revision,
+            "state": BatchState.PLANNED,
+            "images": len(paths),
+            "paths": list(paths),
+        }
+        for offset, paths in enumerate(chunks)
+    ]
+    if rows:
+        session.execute(insert(Batch), rows)
+
+
+def dispatch(session: Session, *, window: int) -> list[Message]:
+    """Arrow b: fill the queue up to `window` batches, jobs of higher priority first.
+
+    The caller publishes the messages after its commit; what never arrives comes back by arrow g.
+    """
+    waiting = session.scalar(
+        select(func.count())
+        .select_from(Batch)
+        .join(InspectionJob, InspectionJob.id == Batch.job_id)
+        .where(Batch.state == BatchState.DISPATCHED, InspectionJob.state.in_(_ACTIVE_JOBS))
+    )
+    room = window - (waiting or 0)
+    if room <= 0:
+        return []
+    next_up = (
+        select(Batch.id)
+        .join(InspectionJob, InspectionJob.id == Batch.job_id)
+        .where(Batch.state == BatchState.PLANNED, InspectionJob.state.in_(_ACTIVE_JOBS))
+        .order_by(InspectionJob.priority.desc(), InspectionJob.id, Batch.sequence)
+        .limit(room)
+        .with_for_update(of=Batch, skip_locked=True)
+    )
+    ids = list(session.scalars(next_up))
+    if not ids:
+        return []
+    moved = session.execute(
+        update(Batch)
+        .where(Batch.id.in_(ids), Batch.state == BatchState.PLANNED)
+        .values(state=BatchState.DISPATCHED, dispatched_at=database_now())
+        .returning(Batch.id, Batch.attempt, Batch.job_id, Batch.images),
+    ).all()
+    place = {batch: position for position, batch in enumerate(ids)}
+    messages = [Message(batch=row.id, attempt=row.attempt, job=row.job_id, images=row.images) for row in moved]
+    return sorted(messages, key=lambda message: place[message.batch])
+
+
+def claim(session: Session, batch: int, attempt: int, *, worker: str, lease_seconds: float) -> Claim | None:
+    """Arrow c: take the batch, or None where the message is late, repeated or its job has ended."""
+    token = uuid4().hex
+    taken = rows_changed(
+        session,
+        update(Batch)
+        .where(
+            Batch.id == batch,
+            Batch.attempt == attempt,
+            Batch.state == BatchState.DISPATCHED,
+            exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
+        )
+        .values(
+            state=BatchState.RUNNING,
+            token=token,
+            worker=worker,
+            lease_until=database_now(lease_seconds),
+        ),
+    )
+    return _claimed(session, batch, token) if taken == 1 else None
+
+
+def _claimed(session: Session, batch: int, token: str) -> Claim:
+    row = session.execute(
+        select(Batch, InspectionJob, Checkpoint, OperatingPoint)
+        .join(InspectionJob, InspectionJob.id == Batch.job_id)
+        .join(Checkpoint, Checkpoint.id == InspectionJob.checkpoint_id)
+        .join(OperatingPoint, OperatingPoint.id == InspectionJob.operating_point_id)
+        .where(Batch.id == batch)
+    ).one()
+    return Claim(
+        batch=batch,
+        job=row.InspectionJob.id,
+        attempt=row.Batch.attempt,
+        token=token,
+        revision=row.Batch.revision,
+        root=row.InspectionJob.root,
+        paths=tuple(row.Batch.paths),
+        checkpoint_id=row.Checkpoint.id,
+        checkpoint_digest=row.Checkpoint.digest,
+        positive_class=row.Checkpoint.positive_class,
+        negative_class=row.Checkpoint.negative_class,
+        operating_point_id=row.OperatingPoint.id,
+        pass_below=row.OperatingPoint.pass_below,
+        fail_from=row.OperatingPoint.fail_from,
+    )
+
+
+def renew(session: Session, held: Claim, *, lease_seconds: float) -> bool:
+    """Keep the lease. False: it is somebody else's now, or cancelled; stop working on it."""
+    renewed = rows_changed(
+        session,
+        update(Batch)
+        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+        .values(lease_until=database_now(lease_seconds)),
+    )
+    return renewed == 1
+
+
+def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
+    """Arrow d: all results and `done` in one transaction. False: the lease was lost, nothing is written.
+
+    A lease that ran out but that nobody took may still finish: the token decides, not the time.
+    Raises ValueError where the rows are not exactly one per path of the batch.
+    """
+    if sorted(row.path for row in rows) != sorted(held.paths):
+        raise ValueError(f"batch {held.batch} has {len(held.paths)} paths and was given {len(rows)} other results")
+    done = rows_changed(
+        session,
+        update(Batch)
+        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+        .values(state=BatchState.DONE, token=None, lease_until=None, finished_at=database_now()),
+    )
+    if done != 1:
+        return False
+    results.add(session, held.job, held.batch, held.revision, rows)
+    return True
+
+
+def _planned_again() -> dict[str, object]:
+    return {
+        "state": BatchState.PLANNED,
+        "attempt": Batch.attempt + 1,
+        "token": None,
+        "lease_until": None,
+        "worker": None,
+    }
+
+
+def take_back_expired(session: Session) -> int:
+    """Arrow e: batches whose worker has stopped renewing its lease. Returns how many.
+
+    A lease without an end counts as ended: a comparison with NULL would wait for ever.
+    """
+    return rows_changed(
+        session,
+        update(Batch)
+        .where(
+            Batch.state == BatchState.RUNNING,
+            or_(Batch.lease_until.is_(None), Batch.lease_until < database_now()),
+            exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
+        )
+        .values(_planned_again()),
+    )
+
+
+def give_back(session: Session, held: Claim) -> bool:
+    """Arrow f: a worker that cannot go on returns its batch at once instead of letting the lease run out."""
+    given = rows_changed(
+        session,
+        update(Batch)
+        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+        .values(_planned_again()),
+    )
+    return given == 1
+
+
+def waiting_on_queue(session: Session, *, longer_than_seconds: float) -> int:
+    """How many batches of active jobs were dispatched more than this many seconds ago and not claimed."""
+    return session.scalar(select(func.count()).select_from(Batch).where(_waiting(longer_than_seconds))) or 0
+
+
+def resend(session: Session, *, longer_than_seconds: float) -> int:
+    """Arrow g: batches whose message the queue has lost. Returns how many.
+
+    A message that turns up after all claims once; its duplicate then changes nothing.
+    """
+    return rows_changed(
+        session, update(Batch).where(_waiting(longer_than_seconds)).values(state=BatchState.PLANNED, dispatched_at=None)
+    )
+
+
+def _waiting(longer_than_seconds: float) -> ColumnElement[bool]:
+    return and_(
+        Batch.state == BatchState.DISPATCHED,
+        Batch.dispatched_at < database_now(-longer_than_seconds),
+        exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
+    )
+
+
+def cancel(session: Session, job: int) -> int:
+    """Arrow h: every open batch of `job`. A worker that still holds one can no longer finish it."""
+    return rows_changed(
+        session,
+        update(Batch)
+        .where(Batch.job_id == job, Batch.state.in_(OPEN_BATCHES))
+        .values(state=BatchState.CANCELLED, token=None, lease_until=None, finished_at=database_now()),
+    )
+
+
+def exhausted(session: Session, *, max_attempts: int) -> list[tuple[int, int]]:
+    """(job, batch) of active jobs that have used up their attempts."""
+    rows = session.execute(
+        select(Batch.job_id, Batch.id)
+        .join(InspectionJob, InspectionJob.id == Batch.job_id)
+        .where(
+            Batch.state == BatchState.PLANNED,
+            Batch.attempt > max_attempts,
+            InspectionJob.state.in_(_ACTIVE_JOBS),
+        )
+    )
+    return [(row.job_id, row.id) for row in rows]

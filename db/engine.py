@@ -1,0 +1,109 @@
+"""How does code reach the database: one engine per process, and two kinds of transaction.
+
+`reading` never takes SQLite's write lock; `writing` takes it at once (BEGIN IMMEDIATE), so that
+two writers queue up for it instead of failing half-way (SQLITE_BUSY on upgrade is not retried).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from db.errors import DatabaseAway, DatabaseNotWritable, SettingInvalid
+
+SQLITE_BUSY_MILLISECONDS = 30_000  # longer than the slowest commit seen under four writers
+CONNECT_SECONDS = 5  # a person waits for this one; workers retry
+
+
+def connect(url: str) -> Engine:
+    """An engine for `url`. No connection is opened yet.
+
+    Raises SettingInvalid where `url` is not a database URL that inspectq can use.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingInvalid(
+            "INSPECTQ_DATABASE_URL is not a database URL. Examples: postgresql+psycopg://user:password@host/name, "
+            "sqlite:////folder/file.db"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        return _connect_sqlite(url, parsed.database)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "inspectq"},
+        )
+    raise SettingInvalid(f"inspectq keeps its records in PostgreSQL or SQLite, not in {parsed.get_backend_name()}.")
+
+
+def _connect_sqlite(url: str, database: str | None) -> Engine:
+    if database and not database.startswith("file:"):
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_MILLISECONDS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # the driver would begin late, and never IMMEDIATE
+        connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("inspectq_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A transaction that sees one state of the database and changes nothing."""
+    with _explained(engine), Session(engine) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A transaction that commits at the end of the block, or leaves no trace."""
+    writer = engine.execution_options(inspectq_writes=True)
+    with _explained(engine), Session(writer, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def rows_changed(session: Session, statement: Executable) -> int:
+    """Run an UPDATE or DELETE and say how many rows it met: the answer to "did I win?"."""
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+@contextmanager
+def _explained(engine: Engine) -> Iterator[None]:
+    """Turn a driver's error about the service itself into one sentence; leave programming errors alone."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise _explain(engine, error) from error
+    except DBAPIError as error:
+        if "read-only transaction" in str(error.orig):
+            raise _explain(engine, error) from error
+        raise
+
+
+def _explain(engine: Engine, error: DBAPIError) -> DatabaseAway | DatabaseNotWritable:
+    place = engine.url.render_as_string(hide_password=True)
+    cause = " ".join(str(error.orig).split())
+    if "readonly" in cause or "read-only" in cause:
+        return DatabaseNotWritable(f"The database {place} is read-only. Give this user write access and run it again.")
+    if "is locked" in cause or "is full" in cause:
+        return DatabaseNotWritable(f"The database {place} cannot be written now ({cause}). Free it and run it again.")
+    return DatabaseAway(
+        f"The database {place} does not answer ({cause[:200]}). Start it, or correct INSPECTQ_DATABASE_URL."
+    )

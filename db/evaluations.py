@@ -1,0 +1,133 @@
+"""How well does a checkpoint do, on which images, and how was it made?
+
+Training runs and evaluations are written whole, once they are over: an interrupted one leaves
+no row that somebody could take for a result.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, insert, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from db.errors import NotFound
+from db.models import ClassMetric, ConfusionCell, DatasetSnapshot, Evaluation, EvaluationScore, TrainingRun
+
+_FETCH_ROWS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDataset:
+    """A data set as it was read: `fingerprint` covers every file's bytes, label and split."""
+
+    fingerprint: str
+    root: str
+    positive_class: str
+    class_names: list[str]
+    counts: dict[str, Any]
+    skipped: list[Any]
+    twins_across_splits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTrainingRun:
+    """A finished training run."""
+
+    recipe: dict[str, Any]
+    history: list[Any]
+    device: str
+    code_version: str
+    library_versions: dict[str, Any]
+    resumed: bool
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvaluation:
+    """A finished evaluation. Rates are None where their denominator is zero."""
+
+    split: str
+    threshold: float
+    engine: str
+    precision: str
+    device: str
+    images: int
+    unreadable: int
+    accuracy: float
+    miss_rate: float | None
+    false_alarm_rate: float | None
+    escapes_ppm: float | None
+    auroc: float | None
+    average_precision: float | None
+    code_version: str
+    class_metrics: Sequence[dict[str, Any]]  # position, name, is_average, precision, recall, f1, support
+    cells: Sequence[dict[str, Any]]  # actual, predicted, images
+    scores: Sequence[dict[str, Any]]  # path, sha256, actual, score, reason_code
+
+
+def snapshot(session: Session, new: NewDataset) -> DatasetSnapshot:
+    """The row of this data set: the one that has its fingerprint already, or a new one."""
+    known = session.scalar(select(DatasetSnapshot).where(DatasetSnapshot.fingerprint == new.fingerprint))
+    if known is not None:
+        return known
+    row = DatasetSnapshot(**vars(new))
+    session.add(row)
+    session.flush()
+    return row
+
+
+def add_training_run(session: Session, new: NewTrainingRun, dataset: DatasetSnapshot) -> TrainingRun:
+    """Write a finished training run."""
+    row = TrainingRun(dataset_snapshot_id=dataset.id, **vars(new))
+    session.add(row)
+    session.flush()
+    return row
+
+
+def add_evaluation(session: Session, new: NewEvaluation, *, checkpoint_id: int, dataset: DatasetSnapshot) -> Evaluation:
+    """Write an evaluation with its per-class metrics, confusion cells and per-image scores."""
+    children = {"class_metrics": ClassMetric, "cells": ConfusionCell, "scores": EvaluationScore}
+    own = {name: value for name, value in vars(new).items() if name not in children}
+    row = Evaluation(checkpoint_id=checkpoint_id, dataset_snapshot_id=dataset.id, **own)
+    session.add(row)
+    session.flush()
+    for name, model in children.items():
+        rows = [{**child, "evaluation_id": row.id} for child in getattr(new, name)]
+        if rows:
+            session.execute(insert(model), rows)
+    return row
+
+
+def get(session: Session, evaluation: int) -> Evaluation:
+    """An evaluation with everything but its scores. Raises NotFound."""
+    found = session.scalar(_whole().where(Evaluation.id == evaluation))
+    if found is None:
+        raise NotFound(
+            f"There is no evaluation {evaluation}. `inspectq models show MODEL` lists a model's evaluations."
+        )
+    return found
+
+
+def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[Evaluation]:
+    """A checkpoint's evaluations, newest first."""
+    return session.scalars(
+        _whole().where(Evaluation.checkpoint_id == checkpoint_id).order_by(Evaluation.id.desc())
+    ).all()
+
+
+def _whole() -> Select[Evaluation]:
+    return select(Evaluation).options(
+        joinedload(Evaluation.checkpoint),
+        joinedload(Evaluation.dataset),
+        selectinload(Evaluation.class_metrics),
+        selectinload(Evaluation.cells),
+    )
+
+
+def scores(session: Session, evaluation: int) -> Iterator[EvaluationScore]:
+    """The per-image scores, in the order of the paths. The session must stay open meanwhile."""
+    query = select(EvaluationScore).where(EvaluationScore.evaluation_id == evaluation).order_by(EvaluationScore.path)
+    yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))

@@ -1,0 +1,349 @@
+"""How does a submitted folder move from pending to done, and do its numbers add up?
+
+    pending --claim_planning--> planning --finish_planning--> running --finish--> done
+    planning --claim_planning (the planner's lease ran out)--> planning
+    pending | planning | running --cancel--> cancelled
+    pending | planning | running --fail----> failed, with the reason a person can act on
+    failed --retry--> pending (or running, where the walk was complete)
+    done   --retry--> running: its unreadable images once more, as the next revision
+
+The ledger: submitted = pass + fail + review + unreadable + cancelled, checked in the
+transaction that finishes the job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import and_, column, func, or_, select, table, update
+from sqlalchemy.orm import Session, joinedload
+
+from db import audit, batches
+from db.clock import database_now
+from db.engine import rows_changed
+from db.errors import NotFound, Refused
+from db.models import (
+    OPEN_BATCHES,
+    OPEN_JOBS,
+    Batch,
+    BatchState,
+    Checkpoint,
+    InspectionJob,
+    JobState,
+    OperatingPoint,
+)
+
+PLANNER_LEASE_SECONDS = 30  # a chunk is planned in well under one; two schedulers take turns after this
+
+_v_job_ledger = table(
+    "v_job_ledger",
+    *(column(name) for name in ("job", "submitted", "pass", "fail", "review", "unreadable", "cancelled")),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Where every submitted image of a job ended up. Counts of images."""
+
+    submitted: int
+    passed: int
+    failed: int
+    review: int
+    unreadable: int
+    cancelled: int
+
+    @property
+    def closed(self) -> bool:
+        """Whether every submitted image is accounted for."""
+        return self.submitted == self.passed + self.failed + self.review + self.unreadable + self.cancelled
+
+    def to_dict(self) -> dict[str, int]:
+        """The ledger in the words of the command line and the view."""
+        return {
+            "submitted": self.submitted,
+            "pass": self.passed,
+            "fail": self.failed,
+            "review": self.review,
+            "unreadable": self.unreadable,
+            "cancelled": self.cancelled,
+        }
+
+
+def submit(
+    session: Session,
+    *,
+    root: str,
+    checkpoint: Checkpoint,
+    operating_point: OperatingPoint,
+    priority: int,
+    batch_images: int,
+    submitted_by: str,
+) -> InspectionJob:
+    """Commit the wish; nothing else has to be up for that."""
+    job = InspectionJob(
+        root=root,
+        checkpoint_id=checkpoint.id,
+        operating_point_id=operating_point.id,
+        state=JobState.PENDING,
+        priority=priority,
+        batch_images=batch_images,
+        submitted_by=submitted_by,
+    )
+    session.add(job)
+    session.flush()
+    audit.record(
+        session,
+        actor=submitted_by,
+        action="job.submit",
+        subject=f"job:{job.id}",
+        root=root,
+        model=checkpoint.digest,
+    )
+    return job
+
+
+def get(session: Session, job: int) -> InspectionJob:
+    """The job with its checkpoint and operating point. Raises NotFound."""
+    found = session.get(
+        InspectionJob,
+        job,
+        options=[joinedload(InspectionJob.checkpoint), joinedload(InspectionJob.operating_point)],
+    )
+    if found is None:
+        raise NotFound(f"There is no job {job}. `inspectq jobs list` shows those there are.")
+    return found
+
+
+def newest(session: Session, *, limit: int) -> Sequence[InspectionJob]:
+    """The latest jobs, newest first, with their checkpoints."""
+    query = select(InspectionJob).options(joinedload(InspectionJob.checkpoint))
+    return session.scalars(query.order_by(InspectionJob.id.desc()).limit(limit)).all()
+
+
+def ledger(session: Session, job: int) -> Ledger:
+    """Where the images of `job` are now. Open until the last batch is done."""
+    row = session.execute(select(_v_job_ledger).where(_v_job_ledger.c.job == job)).mappings().one()
+    return Ledger(
+        submitted=row["submitted"],
+        passed=row["pass"],
+        failed=row["fail"],
+        review=row["review"],
+        unreadable=row["unreadable"],
+        cancelled=row["cancelled"],
+    )
+
+
+def progress(session: Session, job: int) -> tuple[int, int]:
+    """(images with a verdict, images planned), cheap enough to ask every second: it sums batches, not results."""
+    done = session.scalar(
+        select(func.coalesce(func.sum(Batch.images), 0)).where(Batch.job_id == job, Batch.state == BatchState.DONE)
+    )
+    planned = session.scalar(select(func.coalesce(func.sum(Batch.images), 0)).where(Batch.job_id == job))
+    return int(done or 0), int(planned or 0)
+
+
+def claim_planning(session: Session) -> InspectionJob | None:
+    """The next job to walk: pending, or left half-way by a planner that died. Its token is this planner's fence."""
+    free = or_(
+        InspectionJob.state == JobState.PENDING,
+        and_(
+            InspectionJob.state == JobState.PLANNING,
+            or_(
+                InspectionJob.planner_lease_until.is_(None),
+                InspectionJob.planner_lease_until < database_now(),
+            ),
+        ),
+    )
+    candidate = session.scalar(
+        select(InspectionJob.id).where(free).order_by(InspectionJob.priority.desc(), InspectionJob.id).limit(1)
+    )
+    if candidate is None:
+        return None
+    taken = rows_changed(
+        session,
+        update(InspectionJob)
+        .where(InspectionJob.id == candidate, free)
+        .values(
+            state=JobState.PLANNING,
+            state_reason=None,
+            planner_token=uuid4().hex,
+            planner_lease_until=database_now(PLANNER_LEASE_SECONDS),
+        ),
+    )
+    return get(session, candidate) if taken == 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedChunk:
+    """What one planning transaction adds: whole batches, and how far the walk has come."""
+
+    batches: Sequence[Sequence[str]]
+    cursor: str | None  # the last path in `batches`; None leaves it where it is
+    other_files: int  # seen since the last chunk
+    linked_folders: int
+
+
+def add_chunk(session: Session, job: InspectionJob, token: str, chunk: PlannedChunk) -> bool:
+    """Write batches and the cursor together, so that a killed planner goes on after the last committed chunk.
+
+    False: the job was cancelled or another planner took over; stop walking.
+    """
+    images = sum(len(paths) for paths in chunk.batches)
+    moved = session.execute(
+        update(InspectionJob)
+        .where(
+            InspectionJob.id == job.id,
+            InspectionJob.planner_token == token,
+            InspectionJob.state == JobState.PLANNING,
+        )
+        .values(
+            submitted=InspectionJob.submitted + images,
+            planned_batches=InspectionJob.planned_batches + len(chunk.batches),
+            cursor=chunk.cursor if chunk.cursor is not None else InspectionJob.cursor,
+            other_files=InspectionJob.other_files + chunk.other_files,
+            linked_folders=InspectionJob.linked_folders + chunk.linked_folders,
+            planner_lease_until=database_now(PLANNER_LEASE_SECONDS),
+        )
+        .returning(InspectionJob.planned_batches),
+    ).scalar_one_or_none()
+    if moved is None:
+        return False
+    batches.plan(session, job, chunk.batches, first_sequence=moved - len(chunk.batches))
+    return True
+
+
+def finish_planning(session: Session, job: int, token: str) -> bool:
+    """planning -> running: the walk is complete and nothing will be added."""
+    moved = rows_changed(
+        session,
+        update(InspectionJob)
+        .where(
+            InspectionJob.id == job,
+            InspectionJob.planner_token == token,
+            InspectionJob.state == JobState.PLANNING,
+        )
+        .values(
+            state=JobState.RUNNING,
+            planner_token=None,
+            planner_lease_until=None,
+            planned_at=database_now(),
+        ),
+    )
+    return moved == 1
+
+
+def ready_to_finish(session: Session) -> list[int]:
+    """Running jobs without an open batch."""
+    open_batch = (
+        select(Batch.id).where(Batch.job_id == InspectionJob.id, Batch.state.in_(OPEN_BATCHES)).limit(1).exists()
+    )
+    return list(session.scalars(select(InspectionJob.id).where(InspectionJob.state == JobState.RUNNING, ~open_batch)))
+
+
+def finish(session: Session, job: int) -> Ledger:
+    """running -> done, if the ledger closes; -> failed, naming the difference, if it ever did not."""
+    counted = ledger(session, job)
+    if not counted.closed:
+        fail(session, job, f"The ledger does not close: {counted.to_dict()}. Please report this.")
+        return counted
+    session.execute(
+        update(InspectionJob)
+        .where(InspectionJob.id == job, InspectionJob.state == JobState.RUNNING)
+        .values(state=JobState.DONE, finished_at=database_now())
+    )
+    return counted
+
+
+def cancel(session: Session, job: int, *, actor: str) -> Ledger:
+    """open -> cancelled. Verdicts that exist stay; what was not inspected counts as cancelled."""
+    moved = rows_changed(
+        session,
+        update(InspectionJob)
+        .where(InspectionJob.id == job, InspectionJob.state.in_(OPEN_JOBS))
+        .values(
+            state=JobState.CANCELLED,
+            state_reason=f"cancelled by {actor}",
+            planner_token=None,
+            finished_at=database_now(),
+        ),
+    )
+    if moved != 1:
+        raise Refused(f"Job {job} is {get(session, job).state.value} already; only an open job can be cancelled.")
+    batches.cancel(session, job)
+    audit.record(session, actor=actor, action="job.cancel", subject=f"job:{job}")
+    return ledger(session, job)
+
+
+def fail(session: Session, job: int, reason: str) -> bool:
+    """open -> failed. Its batches keep their places: `retry` goes on where it stopped."""
+    moved = rows_changed(
+        session,
+        update(InspectionJob)
+        .where(InspectionJob.id == job, InspectionJob.state.in_(OPEN_JOBS))
+        .values(state=JobState.FAILED, state_reason=reason, planner_token=None, finished_at=database_now()),
+    )
+    return moved == 1
+
+
+def retry(session: Session, job: int, *, actor: str) -> str:
+    """Go on with a failed job, or inspect a done job's unreadable images again. Returns what is done, as a sentence."""
+    found = get(session, job)
+    if found.state == JobState.FAILED:
+        return _resume(session, found, actor)
+    if found.state == JobState.DONE:
+        return _inspect_unreadable_again(session, found, actor)
+    raise Refused(f"Job {job} is {found.state.value}; only a failed or a done job can be retried.")
+
+
+def _resume(session: Session, job: InspectionJob, actor: str) -> str:
+    state = JobState.PENDING if job.planned_at is None else JobState.RUNNING
+    session.execute(
+        update(InspectionJob)
+        .where(InspectionJob.id == job.id, InspectionJob.state == JobState.FAILED)
+        .values(state=state, state_reason=None, finished_at=None)
+    )
+    session.execute(update(Batch).where(Batch.job_id == job.id, Batch.state.in_(OPEN_BATCHES)).values(attempt=1))
+    audit.record(session, actor=actor, action="job.retry", subject=f"job:{job.id}")
+    return f"Job {job.id} goes on where it stopped."
+
+
+def _inspect_unreadable_again(session: Session, job: InspectionJob, actor: str) -> str:
+    results_view = table("v_results", column("job"), column("path"), column("disposition"))
+    paths = list(
+        session.scalars(
+            select(results_view.c.path)
+            .where(results_view.c.job == job.id, results_view.c.disposition == "UNREADABLE")
+            .order_by(results_view.c.path)
+        )
+    )
+    if not paths:
+        raise Refused(f"Job {job.id} is done and has no unreadable image; there is nothing to retry.")
+    chunks = [paths[start : start + job.batch_images] for start in range(0, len(paths), job.batch_images)]
+    first_sequence = job.planned_batches
+    job.revision += 1
+    job.planned_batches += len(chunks)
+    job.state, job.finished_at = JobState.RUNNING, None
+    batches.plan(session, job, chunks, first_sequence=first_sequence)
+    audit.record(session, actor=actor, action="job.retry", subject=f"job:{job.id}", revision=job.revision)
+    return f"Job {job.id} inspects its {len(paths)} unreadable images again, as revision {job.revision}."
+
+
+def summary(job: InspectionJob) -> dict[str, Any]:
+    """The job's own columns for a person or a script, without its ledger."""
+    return {
+        "job": job.id,
+        "state": job.state.value,
+        "reason": job.state_reason,
+        "root": job.root,
+        "model": job.checkpoint.name,
+        "checkpoint_digest": job.checkpoint.digest,
+        "operating_point": job.operating_point_id,
+        "priority": job.priority,
+        "revision": job.revision,
+        "other_files": job.other_files,
+        "linked_folders": job.linked_folders,
+        "submitted_by": job.submitted_by,
+        "submitted_at": job.submitted_at.isoformat(),
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+    }

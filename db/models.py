@@ -1,0 +1,366 @@
+"""Which rows are kept? One class per table, in the words of ARCHITECTURE.md.
+
+Positive = defective, score = P(defective), everywhere. Nothing here decides anything: the
+modules named after the aggregates do (jobs, batches, results, checkpoints, evaluations, audit).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from db.clock import UtcDateTime, database_now
+
+# SQLite numbers rows by itself only where the key is spelled INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Named constraints, so that a migration can find them on every engine."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        list[str]: JSON(),
+        list[Any]: JSON(),
+    }
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        length=16,
+        name=kind.__name__.lower(),
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class ModelStatus(StrEnum):
+    """May a scan use this checkpoint without naming it?"""
+
+    CANDIDATE = "candidate"
+    APPROVED = "approved"
+    RETIRED = "retired"
+
+
+class JobState(StrEnum):
+    """pending -> planning -> running -> done | cancelled | failed. Arrows: db/jobs.py."""
+
+    PENDING = "pending"
+    PLANNING = "planning"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class BatchState(StrEnum):
+    """planned -> dispatched -> running -> done. Arrows: db/batches.py."""
+
+    PLANNED = "planned"
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Disposition(StrEnum):
+    """What happens to the part."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    REVIEW = "REVIEW"
+    UNREADABLE = "UNREADABLE"
+
+
+OPEN_JOBS = (JobState.PENDING, JobState.PLANNING, JobState.RUNNING)
+OPEN_BATCHES = (BatchState.PLANNED, BatchState.DISPATCHED, BatchState.RUNNING)
+
+
+class DatasetSnapshot(Base):
+    """What a model was trained or judged on: the files by digest, not by folder name."""
+
+    __tablename__ = "dataset_snapshot"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    root: Mapped[str] = mapped_column(Text)
+    positive_class: Mapped[str] = mapped_column(String(200))
+    class_names: Mapped[list[str]]
+    counts: Mapped[dict[str, Any]]  # {"train": {"defective": 120, "ok": 300}, "test": ...}
+    skipped: Mapped[list[Any]]  # [[path, reason], ...]: the files that could not be read
+    twins_across_splits: Mapped[int]  # test files whose very bytes are in train, too
+    created_at: Mapped[datetime] = mapped_column(default=database_now())
+
+
+class TrainingRun(Base):
+    """How a checkpoint came about. Written when it is finished: an interrupted run leaves no row."""
+
+    __tablename__ = "training_run"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    dataset_snapshot_id: Mapped[int] = mapped_column(ForeignKey("dataset_snapshot.id"))
+    recipe: Mapped[dict[str, Any]]
+    history: Mapped[list[Any]]  # one object per epoch
+    device: Mapped[str] = mapped_column(String(100))
+    code_version: Mapped[str] = mapped_column(String(100))
+    library_versions: Mapped[dict[str, Any]]
+    resumed: Mapped[bool]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+
+
+class Checkpoint(Base):
+    """A model file, known by the sha256 of its bytes."""
+
+    __tablename__ = "checkpoint"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    status: Mapped[ModelStatus] = mapped_column(_enum(ModelStatus))
+    architecture: Mapped[str] = mapped_column(String(100))
+    positive_class: Mapped[str] = mapped_column(String(200))
+    negative_class: Mapped[str] = mapped_column(String(200))
+    preprocessing: Mapped[dict[str, Any]]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    training_run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"))
+    created_at: Mapped[datetime] = mapped_column(default=database_now())
+    training_run: Mapped[TrainingRun] = relationship()
+
+
+class OperatingPoint(Base):
+    """The limits a score is judged by: below `pass_below` PASS, from `fail_from` on FAIL, REVIEW between."""
+
+    __tablename__ = "operating_point"
+    __table_args__ = (
+        UniqueConstraint("checkpoint_id", "version"),
+        CheckConstraint("0 <= pass_below AND pass_below <= fail_from AND fail_from <= 1", name="limits"),
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"))
+    version: Mapped[int]
+    pass_below: Mapped[float]
+    fail_from: Mapped[float]
+    origin: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(default=database_now())
+
+
+class Evaluation(Base):
+    """A checkpoint judged on labelled images, by the code that the workers run."""
+
+    __tablename__ = "evaluation"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    dataset_snapshot_id: Mapped[int] = mapped_column(ForeignKey("dataset_snapshot.id"))
+    split: Mapped[str] = mapped_column(String(50))
+    threshold: Mapped[float]  # score >= threshold is predicted defective
+    engine: Mapped[str] = mapped_column(String(50))
+    precision: Mapped[str] = mapped_column(String(20))
+    device: Mapped[str] = mapped_column(String(100))
+    images: Mapped[int]
+    unreadable: Mapped[int]
+    accuracy: Mapped[float]
+    miss_rate: Mapped[float | None]  # FN / defective
+    false_alarm_rate: Mapped[float | None]  # FP / good
+    escapes_ppm: Mapped[float | None]  # FN per million passed
+    auroc: Mapped[float | None]
+    average_precision: Mapped[float | None]
+    code_version: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(default=database_now())
+    checkpoint: Mapped[Checkpoint] = relationship()
+    dataset: Mapped[DatasetSnapshot] = relationship()
+    class_metrics: Mapped[list["ClassMetric"]] = relationship(order_by="ClassMetric.position")
+    cells: Mapped[list["ConfusionCell"]] = relationship(order_by="ConfusionCell.id")
+
+
+class ClassMetric(Base):
+    """One line of a classification report: a class, or the macro or weighted average."""
+
+    __tablename__ = "class_metric"
+    __table_args__ = (UniqueConstraint("evaluation_id", "position"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    position: Mapped[int]  # line of the report, from 0, the positive class first
+    name: Mapped[str] = mapped_column(String(200))
+    is_average: Mapped[bool]
+    precision: Mapped[float]
+    recall: Mapped[float]
+    f1: Mapped[float]
+    support: Mapped[int]
+
+
+class ConfusionCell(Base):
+    """How many images of one true class were predicted as one class."""
+
+    __tablename__ = "confusion_cell"
+    __table_args__ = (UniqueConstraint("evaluation_id", "actual", "predicted"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    actual: Mapped[str] = mapped_column(String(200))
+    predicted: Mapped[str] = mapped_column(String(200))
+    images: Mapped[int]
+
+
+class EvaluationScore(Base):
+    """One image of an evaluation; without a score where it could not be read."""
+
+    __tablename__ = "evaluation_score"
+    __table_args__ = (UniqueConstraint("evaluation_id", "path"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    actual: Mapped[str] = mapped_column(String(200))
+    score: Mapped[float | None]
+    reason_code: Mapped[str | None] = mapped_column(String(50))
+
+
+class InspectionJob(Base):
+    """One submitted folder."""
+
+    __tablename__ = "inspection_job"
+    __table_args__ = (
+        Index(
+            "ix_inspection_job_open",
+            "state",
+            postgresql_where=text("state IN ('pending', 'planning', 'running')"),
+            sqlite_where=text("state IN ('pending', 'planning', 'running')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    root: Mapped[str] = mapped_column(Text)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    operating_point_id: Mapped[int] = mapped_column(ForeignKey("operating_point.id"))
+    state: Mapped[JobState] = mapped_column(_enum(JobState))
+    state_reason: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(default=0)  # higher goes first
+    revision: Mapped[int] = mapped_column(default=1)  # one more with each retry of the unreadable images
+    batch_images: Mapped[int]
+    submitted: Mapped[int] = mapped_column(default=0)  # images planned so far
+    planned_batches: Mapped[int] = mapped_column(default=0)
+    cursor: Mapped[str | None] = mapped_column(Text)  # the last path planned: where a killed planner goes on
+    other_files: Mapped[int] = mapped_column(default=0)  # files without an image's extension
+    linked_folders: Mapped[int] = mapped_column(default=0)  # symbolic links to folders: not entered
+    submitted_by: Mapped[str] = mapped_column(String(200))
+    submitted_at: Mapped[datetime] = mapped_column(default=database_now())
+    planned_at: Mapped[datetime | None]  # when the walk through the folder was complete
+    finished_at: Mapped[datetime | None]
+    planner_token: Mapped[str | None] = mapped_column(String(32))
+    planner_lease_until: Mapped[datetime | None]
+    checkpoint: Mapped[Checkpoint] = relationship()
+    operating_point: Mapped[OperatingPoint] = relationship()
+
+
+class Batch(Base):
+    """Some of a job's images: the unit of claiming, of the transaction and of the retry."""
+
+    __tablename__ = "batch"
+    __table_args__ = (
+        UniqueConstraint("job_id", "sequence"),
+        Index(
+            "ix_batch_open",
+            "state",
+            "job_id",
+            postgresql_where=text("state IN ('planned', 'dispatched', 'running')"),
+            sqlite_where=text("state IN ('planned', 'dispatched', 'running')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"))
+    sequence: Mapped[int]  # from 0, in the order of the walk
+    revision: Mapped[int]
+    state: Mapped[BatchState] = mapped_column(_enum(BatchState))
+    images: Mapped[int]
+    paths: Mapped[list[str]]  # relative to the job's root, as db.paths writes them
+    attempt: Mapped[int] = mapped_column(default=1)
+    dispatched_at: Mapped[datetime | None]
+    token: Mapped[str | None] = mapped_column(String(32))  # who holds the lease; nobody else may save
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None] = mapped_column(String(200))
+    finished_at: Mapped[datetime | None]
+
+
+class InspectionResult(Base):
+    """The verdict on one image. (job, path, revision) is unique: no image is ever counted twice."""
+
+    __tablename__ = "inspection_result"
+    __table_args__ = (UniqueConstraint("job_id", "path", "revision"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"))
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"), index=True)
+    path: Mapped[str] = mapped_column(Text)
+    revision: Mapped[int]
+    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    size: Mapped[int | None] = mapped_column(BigInteger)  # bytes
+    width: Mapped[int | None]  # pixels, after the EXIF orientation
+    height: Mapped[int | None]
+    score: Mapped[float | None]
+    label: Mapped[str | None] = mapped_column(String(200))
+    disposition: Mapped[Disposition] = mapped_column(_enum(Disposition))
+    reason_code: Mapped[str | None] = mapped_column(String(50))
+    detail: Mapped[str | None] = mapped_column(Text)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"))
+    operating_point_id: Mapped[int] = mapped_column(ForeignKey("operating_point.id"))
+    engine: Mapped[str] = mapped_column(String(50))
+    precision: Mapped[str] = mapped_column(String(20))
+    device: Mapped[str] = mapped_column(String(100))
+    worker: Mapped[str] = mapped_column(String(200))
+    time: Mapped[datetime] = mapped_column(default=database_now())
+
+
+class ServiceHeartbeat(Base):
+    """When a scheduler or worker last said that it is alive."""
+
+    __tablename__ = "service_heartbeat"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    role: Mapped[str] = mapped_column(String(20))
+    seen_at: Mapped[datetime]
+
+
+class AuditEvent(Base):
+    """Who did what to which record, and when. Only ever added to."""
+
+    __tablename__ = "audit_event"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    time: Mapped[datetime] = mapped_column(default=database_now())
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(50))
+    subject: Mapped[str] = mapped_column(String(200), index=True)
+    details: Mapped[dict[str, Any]]

@@ -1,0 +1,91 @@
+"""What was the verdict on an image, and how does a person or an auditor ask for it?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import column, insert, select, table
+from sqlalchemy.orm import Session
+
+from db.clock import UtcDateTime
+from db.models import Disposition, InspectionResult
+
+# The columns of the view v_results, in the order in which they are exported.
+COLUMNS = (
+    "job",
+    "batch",
+    "path",
+    "sha256",
+    "size",
+    "width",
+    "height",
+    "score",
+    "label",
+    "disposition",
+    "reason_code",
+    "detail",
+    "model",
+    "checkpoint_digest",
+    "operating_point",
+    "engine",
+    "precision",
+    "device",
+    "worker",
+    "time",
+    "revision",
+)
+_FETCH_ROWS = 1000  # rows in memory at a time: a job may have millions
+
+_v_results = table("v_results", *(column(name, UtcDateTime() if name == "time" else None) for name in COLUMNS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewResult:
+    """One verdict as a worker hands it over. `score` is P(defective); None where UNREADABLE."""
+
+    path: str
+    sha256: str | None
+    size: int | None  # bytes
+    width: int | None  # pixels
+    height: int | None
+    score: float | None
+    label: str | None
+    disposition: Disposition
+    reason_code: str | None
+    detail: str | None
+    checkpoint_id: int
+    operating_point_id: int
+    engine: str
+    precision: str
+    device: str
+    worker: str
+
+
+def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[NewResult]) -> None:
+    """Write a batch's verdicts. A second verdict on the same image and revision violates a constraint."""
+    keys = {"job_id": job, "batch_id": batch, "revision": revision}
+    if rows:
+        session.execute(insert(InspectionResult), [asdict(row) | keys for row in rows])
+
+
+def of_job(
+    session: Session, job: int, *, disposition: Disposition | None = None, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """The verdicts that count, one dictionary with the keys of COLUMNS each, in the order of the paths.
+
+    Streams: the session must stay open while the caller iterates.
+    """
+    query = select(_v_results).where(_v_results.c.job == job).order_by(_v_results.c.path)
+    if disposition is not None:
+        query = query.where(_v_results.c.disposition == disposition.value)
+    if limit is not None:
+        query = query.limit(limit)
+    rows = session.execute(query.execution_options(yield_per=_FETCH_ROWS))
+    for row in rows.mappings():
+        yield dict(row)
+
+
+def scores(session: Session, job: int) -> Iterator[float]:
+    """P(defective) of every image of the job that has one."""
+    query = select(_v_results.c.score).where(_v_results.c.job == job, _v_results.c.score.is_not(None))
+    yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))

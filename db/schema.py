@@ -1,0 +1,75 @@
+"""Do the tables fit this code, and how are they brought up to date?"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from db.engine import connect, reading
+from db.errors import DatabaseNotWritable, SchemaMismatch
+from db.views import VIEWS
+
+# The newest migration. A constant, because asking Alembic costs every command half a second;
+# tests/db/test_schema.py compares it with db/migrations.
+HEAD = "0001"
+_UPGRADE_LOCK = 0x1_5EC7  # any number that is always the same: two upgrades at once take turns
+
+
+def open_database(url: str) -> Engine:
+    """An engine whose tables fit this code. A new SQLite file is set up on the way.
+
+    Raises SchemaMismatch, DatabaseAway or DatabaseNotWritable, each saying what to do.
+    """
+    try:
+        engine = connect(url)
+    except OSError as error:
+        raise DatabaseNotWritable(f"The folder of {url} cannot be made: {error.strerror}.") from error
+    found = revision(engine)
+    if found is None and engine.dialect.name == "sqlite":
+        upgrade(engine)
+        return engine
+    if found == HEAD:
+        return engine
+    place = engine.url.render_as_string(hide_password=True)
+    if found is None:
+        raise SchemaMismatch(f"The database {place} has no inspectq tables yet. Run: inspectq db upgrade")
+    if found < HEAD:
+        raise SchemaMismatch(
+            f"The tables of {place} are at revision {found}, this inspectq needs {HEAD}. Run: inspectq db upgrade"
+        )
+    raise SchemaMismatch(
+        f"The tables of {place} are at revision {found}, newer than this inspectq knows ({HEAD}). Update inspectq."
+    )
+
+
+def revision(engine: Engine) -> str | None:
+    """The revision of the tables, or None where there are none."""
+    with reading(engine) as session:
+        if not inspect(session.connection()).has_table("alembic_version"):
+            return None
+        return session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring tables and views to HEAD, in one transaction. Running it again changes nothing."""
+    # Imported here: only an upgrade needs Alembic, every command needs this module.
+    from alembic import command
+    from alembic.config import Config
+
+    writer = engine.execution_options(inspectq_writes=True)
+    with writer.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        _drop_views(connection)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        for name, query in VIEWS.items():
+            connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+
+
+def _drop_views(connection: Connection) -> None:
+    existing = set(inspect(connection).get_view_names())
+    for name in reversed(VIEWS):
+        if name in existing:
+            connection.execute(text(f"DROP VIEW {name}"))

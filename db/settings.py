@@ -1,0 +1,74 @@
+"""What can an operator set, and what holds when nothing is set?
+
+Every setting is an environment variable with the prefix INSPECTQ_. The README's table is
+checked against this class by tests/test_readme.py.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from db.errors import SettingInvalid
+
+
+class Settings(BaseSettings):
+    """Read once per process; see `settings()`."""
+
+    model_config = SettingsConfigDict(env_prefix="INSPECTQ_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        Path("~/.inspectq"), description="Folder of the embedded database and of the checkpoints (`models/`)."
+    )
+    database_url: str = Field(
+        "", description="`postgresql+psycopg://…`. Empty: SQLite in the home folder, one machine."
+    )
+    broker_url: str = Field("", description="`redis://…`. Empty: no queue, `scan` inspects in its own process.")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`: where a worker runs the network.")
+    batch_images: int = Field(64, ge=1, le=4096, description="Images in one batch, the unit of work and of retry.")
+    window: int = Field(32, ge=1, le=10_000, description="Batches on the queue at most, whatever the job's size.")
+    lease_seconds: float = Field(
+        60, gt=0, description="Seconds a batch stays with a worker that has stopped renewing its lease."
+    )
+    max_attempts: int = Field(5, ge=1, description="Attempts at one batch before its job fails with the reason.")
+    decode_threads: int = Field(0, ge=0, description="Threads that decode images in a worker. 0: one per core.")
+    max_pixels: int = Field(250_000_000, ge=1, description="Larger images are UNREADABLE (`too_large_pixels`).")
+    max_bytes: int = Field(512 * 2**20, ge=1, description="Larger files are UNREADABLE (`too_large_bytes`).")
+    flower_auth: str = Field(
+        "", description="`user:password` that Flower asks for. `inspectq flower` refuses to start without."
+    )
+    flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
+    flower_port: int = Field(5555, ge=1, le=65535, description="Port that Flower listens on.")
+    flower_state: str = Field(
+        "", description="File in which Flower keeps its tasks across restarts. Empty: in memory only."
+    )
+
+    @property
+    def home_folder(self) -> Path:
+        """The home folder as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def models_folder(self) -> Path:
+        """Where checkpoint files lie, each named by its digest."""
+        return self.home_folder / "models"
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database that is used: the one given, or the embedded one."""
+        return self.database_url or f"sqlite:///{self.home_folder / 'inspectq.db'}"
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises SettingInvalid, naming the variable, where a value is not of its kind.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # every field has a default; the mypy plugin is not worth it
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "INSPECTQ_" + str(first["loc"][0]).upper()
+        raise SettingInvalid(f"{name}={first['input']!r} cannot be used: {first['msg']}.") from None

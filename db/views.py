@@ -1,0 +1,72 @@
+"""What may an auditor ask in SQL, without knowing the tables?
+
+The views are the documented interface: the README shows worked queries. They are written in
+the SQL that SQLite and PostgreSQL share, and are made anew by every `inspectq db upgrade`.
+"""
+
+_NO_NEWER_VERDICT = """NOT EXISTS (
+        SELECT 1 FROM inspection_result newer
+        WHERE newer.job_id = r.job_id AND newer.path = r.path AND newer.revision > r.revision)"""
+
+# rtrim(x, letters) takes letters off the end until one is not among them: all but '/' are, so
+# what is left is the folder. The one spelling that both engines have.
+_FOLDER = "rtrim(r.path, replace(r.path, '/', ''))"
+
+_RESULT_COLUMNS = f"""
+    r.job_id AS job, r.batch_id AS batch, r.path AS path, {_FOLDER} AS folder,
+    r.sha256 AS sha256, r.size AS size, r.width AS width, r.height AS height,
+    r.score AS score, r.label AS label, r.disposition AS disposition,
+    r.reason_code AS reason_code, r.detail AS detail,
+    c.name AS model, c.digest AS checkpoint_digest, r.operating_point_id AS operating_point,
+    r.engine AS engine, r.precision AS precision, r.device AS device, r.worker AS worker,
+    r.time AS time, r.revision AS revision, j.root AS root
+FROM inspection_result r
+JOIN checkpoint c ON c.id = r.checkpoint_id
+JOIN inspection_job j ON j.id = r.job_id"""
+
+VIEWS = {
+    # One row per image and job: the verdict that counts.
+    "v_results": f"SELECT {_RESULT_COLUMNS} WHERE {_NO_NEWER_VERDICT}",
+    # Every verdict ever given, retried ones included.
+    "v_result_history": f"SELECT {_RESULT_COLUMNS}",
+    # submitted = pass + fail + review + unreadable + cancelled, once a job is closed; open until then.
+    "v_job_ledger": f"""
+SELECT counted.*, submitted - pass - fail - review - unreadable - cancelled AS open FROM (
+    SELECT j.id AS job, j.state AS state, j.root AS root, c.name AS model, j.submitted AS submitted,
+        sum(CASE WHEN r.disposition = 'PASS' THEN 1 ELSE 0 END) AS pass,
+        sum(CASE WHEN r.disposition = 'FAIL' THEN 1 ELSE 0 END) AS fail,
+        sum(CASE WHEN r.disposition = 'REVIEW' THEN 1 ELSE 0 END) AS review,
+        sum(CASE WHEN r.disposition = 'UNREADABLE' THEN 1 ELSE 0 END) AS unreadable,
+        (SELECT coalesce(sum(b.images), 0) FROM batch b
+         WHERE b.job_id = j.id AND b.state = 'cancelled' AND b.revision = 1) AS cancelled
+    FROM inspection_job j
+    JOIN checkpoint c ON c.id = j.checkpoint_id
+    LEFT JOIN inspection_result r ON r.job_id = j.id AND {_NO_NEWER_VERDICT}
+    GROUP BY j.id, j.state, j.root, c.name, j.submitted
+) counted""",  # noqa: S608 - built from constants of this module alone
+    # One row per evaluated checkpoint and data set.
+    "v_evaluations": """
+SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, d.root AS dataset,
+    d.fingerprint AS dataset_fingerprint, e.split AS split, e.threshold AS threshold, e.images AS images,
+    e.unreadable AS unreadable, e.accuracy AS accuracy, e.miss_rate AS miss_rate,
+    e.false_alarm_rate AS false_alarm_rate, e.escapes_ppm AS escapes_ppm, e.auroc AS auroc,
+    e.average_precision AS average_precision, e.engine AS engine, e.precision AS precision,
+    e.device AS device, e.code_version AS code_version, e.created_at AS time
+FROM evaluation e
+JOIN checkpoint c ON c.id = e.checkpoint_id
+JOIN dataset_snapshot d ON d.id = e.dataset_snapshot_id""",
+    # One row per cell: images of class `actual` that were predicted as `predicted`.
+    "v_confusion_matrix": """
+SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, e.split AS split,
+    k.actual AS actual, k.predicted AS predicted, k.images AS images
+FROM confusion_cell k
+JOIN evaluation e ON e.id = k.evaluation_id
+JOIN checkpoint c ON c.id = e.checkpoint_id""",
+    # One row per line of a classification report.
+    "v_class_metrics": """
+SELECT e.id AS evaluation, c.name AS model, m.position AS position, m.name AS name, m.is_average AS is_average,
+    m.precision AS precision, m.recall AS recall, m.f1 AS f1, m.support AS support
+FROM class_metric m
+JOIN evaluation e ON e.id = m.evaluation_id
+JOIN checkpoint c ON c.id = e.checkpoint_id""",
+}
