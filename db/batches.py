@@ -249,6 +249,12 @@ def resend(session: Session, *, longer_than_seconds: float) -> int:
     )
 
 
+def recall(session: Session, sent: Sequence[int]) -> int:
+    """Arrow g for messages that could not be published at all. One that got through after all claims first or not."""
+    back = update(Batch).where(Batch.id.in_(sent), Batch.state == BatchState.DISPATCHED)
+    return rows_changed(session, back.values(state=BatchState.PLANNED, dispatched_at=None))
+
+
 def _waiting(longer_than_seconds: float) -> ColumnElement[bool]:
     return and_(
         Batch.state == BatchState.DISPATCHED,

@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session
 
 from db.errors import DatabaseAway, DatabaseNotWritable, SettingInvalid
 
+# Engine and Session: for the annotations of other packages, which leave sqlalchemy itself to this one.
+__all__ = ["Engine", "Session", "connect", "reading", "rows_changed", "writing"]
+
 SQLITE_BUSY_MILLISECONDS = 30_000  # longer than the slowest commit seen under four writers
 CONNECT_SECONDS = 5  # a person waits for this one; workers retry
 

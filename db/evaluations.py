@@ -62,6 +62,7 @@ class NewEvaluation:
     escapes_ppm: float | None
     auroc: float | None
     average_precision: float | None
+    ece: float | None
     code_version: str
     class_metrics: Sequence[dict[str, Any]]  # position, name, is_average, precision, recall, f1, support
     cells: Sequence[dict[str, Any]]  # actual, predicted, images
@@ -131,3 +132,34 @@ def scores(session: Session, evaluation: int) -> Iterator[EvaluationScore]:
     """The per-image scores, in the order of the paths. The session must stay open meanwhile."""
     query = select(EvaluationScore).where(EvaluationScore.evaluation_id == evaluation).order_by(EvaluationScore.path)
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
+
+
+def labelled_scores(session: Session, evaluation: int) -> Iterator[tuple[str, float]]:
+    """(true class, P(defective)) of every image that could be read. The session must stay open meanwhile."""
+    query = select(EvaluationScore.actual, EvaluationScore.score).where(
+        EvaluationScore.evaluation_id == evaluation, EvaluationScore.score.is_not(None)
+    )
+    for actual, score in session.execute(query.execution_options(yield_per=_FETCH_ROWS)):
+        yield actual, score
+
+
+def missed(session: Session, found: Evaluation, positive: str, *, limit: int) -> Sequence[EvaluationScore]:
+    """Images of class `positive` that scored below the threshold: the lowest score, which is the worst miss, first."""
+    query = _scores_of(found).where(EvaluationScore.actual == positive, EvaluationScore.score < found.threshold)
+    return session.scalars(query.order_by(EvaluationScore.score, EvaluationScore.path).limit(limit)).all()
+
+
+def false_alarms(session: Session, found: Evaluation, positive: str, *, limit: int) -> Sequence[EvaluationScore]:
+    """Images of another class than `positive` from the threshold on: the highest score first."""
+    query = _scores_of(found).where(EvaluationScore.actual != positive, EvaluationScore.score >= found.threshold)
+    return session.scalars(query.order_by(EvaluationScore.score.desc(), EvaluationScore.path).limit(limit)).all()
+
+
+def unreadable(session: Session, found: Evaluation, *, limit: int) -> Sequence[EvaluationScore]:
+    """Images that could not be read, in the order of their paths."""
+    query = _scores_of(found).where(EvaluationScore.score.is_(None))
+    return session.scalars(query.order_by(EvaluationScore.path).limit(limit)).all()
+
+
+def _scores_of(found: Evaluation) -> Select[EvaluationScore]:
+    return select(EvaluationScore).where(EvaluationScore.evaluation_id == found.id)

@@ -194,6 +194,7 @@ class Evaluation(Base):
     escapes_ppm: Mapped[float | None]  # FN per million passed
     auroc: Mapped[float | None]
     average_precision: Mapped[float | None]
+    ece: Mapped[float | None]  # expected calibration error
     code_version: Mapped[str] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(default=database_now())
     checkpoint: Mapped[Checkpoint] = relationship()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import column, insert, select, table
+from sqlalchemy import case, column, func, insert, select, table
 from sqlalchemy.orm import Session
 
 from db.clock import UtcDateTime
@@ -37,6 +37,28 @@ COLUMNS = (
 _FETCH_ROWS = 1000  # rows in memory at a time: a job may have millions
 
 _v_results = table("v_results", *(column(name, UtcDateTime() if name == "time" else None) for name in COLUMNS))
+_v_folders = table("v_results", column("job"), column("folder"), column("disposition"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderCounts:
+    """The verdicts on the images that lie directly in one folder."""
+
+    folder: str  # relative to the job's root, with its final '/'; empty for the root itself
+    images: int
+    failed: int
+    unreadable: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeCount:
+    """How many verdicts one worker gave, and with what."""
+
+    engine: str
+    precision: str
+    device: str
+    worker: str
+    images: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +111,38 @@ def scores(session: Session, job: int) -> Iterator[float]:
     """P(defective) of every image of the job that has one."""
     query = select(_v_results.c.score).where(_v_results.c.job == job, _v_results.c.score.is_not(None))
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
+
+
+def ranked(session: Session, job: int, disposition: Disposition, *, limit: int) -> list[dict[str, Any]]:
+    """The verdicts of one disposition with the keys of COLUMNS: the highest scores, then the order of the paths."""
+    query = select(_v_results).where(_v_results.c.job == job, _v_results.c.disposition == disposition.value)
+    query = query.order_by(_v_results.c.score.desc(), _v_results.c.path).limit(limit)
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
+def by_folder(session: Session, job: int, *, limit: int) -> list[FolderCounts]:
+    """The folders with the most FAIL, then the order of their names."""
+    verdict, folder = _v_folders.c.disposition, _v_folders.c.folder
+    failed = func.sum(case((verdict == Disposition.FAIL.value, 1), else_=0))
+    unreadable = func.sum(case((verdict == Disposition.UNREADABLE.value, 1), else_=0))
+    query = select(folder, func.count(), failed, unreadable).where(_v_folders.c.job == job).group_by(folder)
+    return [
+        FolderCounts(folder=name, images=images, failed=fails, unreadable=lost)
+        for name, images, fails, lost in session.execute(query.order_by(failed.desc(), folder).limit(limit))
+    ]
+
+
+def folders(session: Session, job: int) -> int:
+    """In how many folders the images of the job lie."""
+    return session.scalar(select(func.count(_v_folders.c.folder.distinct())).where(_v_folders.c.job == job)) or 0
+
+
+def runtimes(session: Session, job: int) -> list[RuntimeCount]:
+    """Which workers judged the images of the job, the busiest first, with which engine on which device."""
+    view = _v_results.c
+    keys = (view.engine, view.precision, view.device, view.worker)
+    query = select(*keys, func.count()).where(view.job == job).group_by(*keys).order_by(func.count().desc(), *keys)
+    return [
+        RuntimeCount(engine=engine, precision=precision, device=device, worker=worker, images=images)
+        for engine, precision, device, worker, images in session.execute(query)
+    ]

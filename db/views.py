@@ -50,7 +50,7 @@ SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, d.roo
     d.fingerprint AS dataset_fingerprint, e.split AS split, e.threshold AS threshold, e.images AS images,
     e.unreadable AS unreadable, e.accuracy AS accuracy, e.miss_rate AS miss_rate,
     e.false_alarm_rate AS false_alarm_rate, e.escapes_ppm AS escapes_ppm, e.auroc AS auroc,
-    e.average_precision AS average_precision, e.engine AS engine, e.precision AS precision,
+    e.average_precision AS average_precision, e.ece AS ece, e.engine AS engine, e.precision AS precision,
     e.device AS device, e.code_version AS code_version, e.created_at AS time
 FROM evaluation e
 JOIN checkpoint c ON c.id = e.checkpoint_id

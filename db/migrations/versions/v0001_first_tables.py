@@ -107,6 +107,7 @@ def upgrade() -> None:
         sa.Column("escapes_ppm", sa.Double(), nullable=True),
         sa.Column("auroc", sa.Double(), nullable=True),
         sa.Column("average_precision", sa.Double(), nullable=True),
+        sa.Column("ece", sa.Double(), nullable=True),
         sa.Column("code_version", sa.String(length=100), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_evaluation_checkpoint_id")),
@@ -126,8 +127,7 @@ def upgrade() -> None:
         sa.Column("origin", sa.String(length=100), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "0 <= pass_below AND pass_below <= fail_from AND fail_from <= 1",
-            name=op.f("ck_operating_point_limits"),
+            "0 <= pass_below AND pass_below <= fail_from AND fail_from <= 1", name=op.f("ck_operating_point_limits")
         ),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_operating_point_checkpoint_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operating_point")),
@@ -158,10 +158,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], name=op.f("fk_confusion_cell_evaluation_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_confusion_cell")),
         sa.UniqueConstraint(
-            "evaluation_id",
-            "actual",
-            "predicted",
-            name=op.f("uq_confusion_cell_evaluation_id_actual_predicted"),
+            "evaluation_id", "actual", "predicted", name=op.f("uq_confusion_cell_evaluation_id_actual_predicted")
         ),
     )
     op.create_table(
@@ -310,9 +307,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_inspection_result_checkpoint_id")),
         sa.ForeignKeyConstraint(["job_id"], ["inspection_job.id"], name=op.f("fk_inspection_result_job_id")),
         sa.ForeignKeyConstraint(
-            ["operating_point_id"],
-            ["operating_point.id"],
-            name=op.f("fk_inspection_result_operating_point_id"),
+            ["operating_point_id"], ["operating_point.id"], name=op.f("fk_inspection_result_operating_point_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inspection_result")),
         sa.UniqueConstraint("job_id", "path", "revision", name=op.f("uq_inspection_result_job_id_path_revision")),

@@ -1,0 +1,1 @@
+"""What does a person type, read and look at? The `inspectq` command and its reports."""

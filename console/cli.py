@@ -1,0 +1,90 @@
+"""What can be typed after `inspectq`?
+
+Every command imports what it needs when it runs: `--help` and the commands that only read
+answer in well under a second and never load torch.
+"""
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from console.exits import ExitCode, exit_code
+
+# command -> the module and the name of what runs it, in the order in which help lists them
+_COMMANDS = {
+    "demo": ("console.commands.demo", "demo", "Train, evaluate, scan and report on sample images; nothing needed."),
+    "sample": ("console.commands.make", "sample", "Draw labelled sample photographs."),
+    "dataset": ("console.commands.make", "dataset", "Look at labelled images before training."),
+    "train": ("console.commands.make", "train", "Train a model, evaluate the saved file, keep both."),
+    "evaluate": ("console.commands.make", "evaluate", "Judge a model on labelled images."),
+    "models": ("console.commands.make", "models", "List, show, approve and retire models."),
+    "scan": ("console.commands.inspect", "scan", "Inspect every image below a folder."),
+    "jobs": ("console.commands.inspect", "jobs_group", "List, show, cancel and retry jobs."),
+    "results": ("console.commands.inspect", "show_results", "The verdicts of a job."),
+    "report": ("console.commands.inspect", "report", "One HTML file about a job or an evaluation."),
+    "worker": ("console.commands.operate", "worker", "Inspect batches from the queue until stopped."),
+    "scheduler": ("console.commands.operate", "scheduler", "Plan, dispatch and finish jobs until stopped."),
+    "flower": ("console.commands.operate", "flower", "Watch the workers in a browser."),
+    "up": ("console.commands.operate", "up", "Run the whole cluster as local processes."),
+    "health": ("console.commands.operate", "health", "Is a scheduler or worker of this host alive?"),
+    "db": ("console.commands.operate", "db", "Make or upgrade the tables."),
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is used, not when help lists it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, _, summary) in _COMMANDS.items()])
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"inspectq {version('inspectq')}")
+        context.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Its version."
+)
+def cli() -> None:
+    """Batch visual inspection: every submitted image has exactly one verdict that can be traced.
+
+    Exit codes: 0 done, 1 the job ended badly, 2 wrong usage, 3 a service is away.
+    """
+
+
+def main(**extra: Any) -> None:
+    """Run a command; an error that a person can act on is one sentence on standard error."""
+    try:
+        cli(prog_name="inspectq", **extra)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.DONE)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        sys.stdout.flush()
+        print(f"inspectq: {error}", file=sys.stderr)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""How does the cluster of docker-compose.yml run on a machine without docker?
+
+Redis and PostgreSQL are local servers; every other service is the compose file's own command as a
+local process. Everything lies in one folder, `inspectq-cluster` unless another is named.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+from console.compose import COMPLETED, HEALTHY, Service, load_services, start_order
+from console.postgres import PostgresServer
+from console.processes import ClusterError, Launch, LocalProcess, ProcessFailed, write_private
+from console.servers import LOOPBACK, RedisServer, Server, free_port
+
+FOLDER = Path("inspectq-cluster")
+COMPOSE_FILE = "docker-compose.yml"
+READY_SECONDS = 120  # for a worker on a busy 2-core machine; it loads no model before its first batch
+HEALTH_SECONDS = 20  # the compose file's own limit for one health check
+HEALTH_PAUSE_SECONDS = 0.5  # a health check starts a Python, so not as fast as one can
+WATCH_SECONDS = 0.5
+_CLIENT = ("INSPECTQ_DATABASE_URL", "INSPECTQ_BROKER_URL", "INSPECTQ_HOME")
+
+
+class LocalCluster:
+    """The compose services as processes, from `with` to the end of its block.
+
+    `workers`: how many of the service `worker`. `database_url`, `broker_url`: use that server instead of
+    starting one. `say` is told what is being started. Start it from the main thread (see LocalProcess).
+    """
+
+    def __init__(
+        self,
+        folder: Path = FOLDER,
+        workers: int = 1,
+        *,
+        compose_file: Path | None = None,
+        database_url: str = "",
+        broker_url: str = "",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder = folder.absolute()
+        self.workers = workers
+        self.processes: dict[str, LocalProcess] = {}  # by name: scheduler, worker-1, worker-2, flower, …
+        self.servers: dict[str, Server] = {}  # by service name: redis, postgres
+        self._say = say
+        self._given = {"INSPECTQ_DATABASE_URL": database_url, "INSPECTQ_BROKER_URL": broker_url}
+        self._stack = ExitStack()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._variables = _variables(self.folder)
+        services = load_services(compose_file or find_compose_file(), self._variables)
+        self._services = {s.name: s for s in start_order(s for s in services if not s.profiles)}
+        self._flower_port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every service in order and return once all of them are healthy.
+
+        Raises ProcessFailed, with the end of the log, for the first that is not; the rest is stopped.
+        """
+        try:
+            for service in self._services.values():
+                for needed, condition in service.depends_on.items():
+                    self._await(self._services[needed], condition)
+                self._say(f"starting {service.name}")
+                self._start(service)
+            for service in self._services.values():
+                self._await(service, COMPLETED if service.runs_once else HEALTHY)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, the last started first."""
+        self._stack.close()
+
+    def watch(self) -> NoReturn:
+        """Return never; raise ProcessFailed when a service that should stay has ended."""
+        while True:
+            for process in self._lasting():
+                if not process.running:
+                    raise ProcessFailed(process, f"ended with status {process.returncode}")
+            time.sleep(WATCH_SECONDS)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to use this cluster: the variables of database, broker and home folder."""
+        complete = self._environment(self._services["scheduler"])
+        return {name: complete[name] for name in _CLIENT}
+
+    @property
+    def flower_url(self) -> str:
+        """Where Flower listens."""
+        return f"http://{LOOPBACK}:{self._flower_port}"
+
+    @property
+    def flower_login(self) -> tuple[str, str]:
+        """User and password that Flower asks for."""
+        user, _, password = self._variables["INSPECTQ_FLOWER_AUTH"].partition(":")
+        return user, password
+
+    def describe(self) -> str:
+        """What is where, for the person who started it."""
+        exports = [f"  export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        user, password = self.flower_login
+        lines = [
+            f"Running: {', '.join([*self.servers, *(process.launch.name for process in self._lasting())])}",
+            f"Flower:  {self.flower_url}   user {user}, password {password}",
+            f"Logs:    {self.folder / 'logs'}",
+            "To use it, in another terminal:",
+            *exports,
+            "  inspectq scan FOLDER --wait",
+            "Ctrl-C stops it; what it knows stays in the folder.",
+        ]
+        return "\n".join(lines)
+
+    def _start(self, service: Service) -> None:
+        server = self._server(service)
+        if server:
+            self.servers[service.name] = server
+            self._stack.callback(server.stop)
+            server.start()
+            return
+        if _kind(service):  # a server that was given by its URL
+            return
+        if service.ports:
+            self._flower_port = free_port(service.ports[0].published)
+        count = self.workers if service.name == "worker" else 1
+        for number in range(1, count + 1):
+            name = f"{service.name}-{number}" if service.name == "worker" else service.name
+            process = LocalProcess(self._launch(name, service))
+            self.processes[name] = process
+            self._stack.callback(process.stop)
+            process.start()
+
+    def _server(self, service: Service) -> Server | None:
+        folder, variables = self.folder / "servers", self._variables
+        if _kind(service) == "redis" and not self._given["INSPECTQ_BROKER_URL"]:
+            return RedisServer(folder, password=variables["REDIS_PASSWORD"])
+        if _kind(service) == "postgres" and not self._given["INSPECTQ_DATABASE_URL"]:
+            return PostgresServer(folder, password=variables["POSTGRES_PASSWORD"])
+        return None
+
+    def _launch(self, name: str, service: Service) -> Launch:
+        return Launch(
+            name=name,
+            command=_local(service.command),
+            log=self.folder / "logs" / f"{name}.log",
+            environment=self._environment(service),
+            folder=self.folder,
+        )
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        """Our environment, less our own INSPECTQ_ settings, plus the service's, mapped to this machine."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("INSPECTQ_")}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+        if service.name == "worker":  # torch would take every core in each of them
+            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
+        environment |= {key: self._mapped(value, service) for key, value in service.environment.items()}
+        environment |= {key: url for key, url in self._given.items() if url and key in service.environment}
+        if service.ports:
+            environment |= {
+                "INSPECTQ_FLOWER_ADDRESS": LOOPBACK,
+                "INSPECTQ_FLOWER_PORT": str(self._flower_port),
+            }
+        return environment
+
+    def _mapped(self, value: str, service: Service) -> str:
+        """`value` with containers' host names and folders replaced by what stands for them here."""
+        for name, server in self.servers.items():
+            value = re.sub(rf"(?<=[@/]){re.escape(name)}:\d+(?=/|$)", f"{LOOPBACK}:{server.port}", value)
+        for mount in service.mounts:
+            if value == mount.target or value.startswith(mount.target + "/"):
+                folder = self.folder / mount.source if mount.named else Path(mount.source).absolute()
+                folder.mkdir(parents=True, exist_ok=True)
+                return str(folder) + value.removeprefix(mount.target)
+        return value
+
+    def _await(self, service: Service, condition: str) -> None:
+        """Return once `condition` holds for every process of the service. A server that started is healthy."""
+        for process in self._processes_of(service):
+            if condition == COMPLETED and process.wait(READY_SECONDS) != 0:
+                raise ProcessFailed(process, f"ended with status {process.returncode}")
+            if condition == HEALTHY and service.healthcheck:
+                process.wait_until(lambda: self._is_healthy(service), READY_SECONDS, HEALTH_PAUSE_SECONDS)
+
+    def _is_healthy(self, service: Service) -> bool:
+        """Run the service's own health check once; what it says is in its log."""
+        log = self.folder / "logs" / f"{service.name}.health.log"
+        with log.open("ab") as output:
+            try:
+                probe = subprocess.run(  # noqa: S603  # the compose file's own command, no shell
+                    _local(service.healthcheck),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment(service),
+                    timeout=HEALTH_SECONDS,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return False
+        return probe.returncode == 0
+
+    def _processes_of(self, service: Service) -> list[LocalProcess]:
+        names = [service.name, *(f"{service.name}-{number}" for number in range(1, self.workers + 1))]
+        return [self.processes[name] for name in names if name in self.processes]
+
+    def _lasting(self) -> list[LocalProcess]:
+        """Every process that should run now, servers first."""
+        servers = [server.process for server in self.servers.values() if server.process]
+        services = [s for s in self._services.values() if not s.runs_once]
+        return servers + [process for service in services for process in self._processes_of(service)]
+
+
+def run_cluster(cluster: LocalCluster, show: Callable[[str], None]) -> None:
+    """`inspectq up`: run until Ctrl-C or SIGTERM, then stop all. Raises ProcessFailed if a service dies."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with cluster:
+            show(cluster.describe())
+            cluster.watch()
+    except KeyboardInterrupt:
+        show("Stopped.")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def find_compose_file() -> Path:
+    """The compose file of the folder we are in, else of the project that this code lies in."""
+    for folder in (Path.cwd(), Path(__file__).parent.parent):
+        if (folder / COMPOSE_FILE).exists():
+            return folder / COMPOSE_FILE
+    raise ClusterError(f"There is no {COMPOSE_FILE} here. Run this in the project's folder.")
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _kind(service: Service) -> str:
+    """`redis` or `postgres` where the service's image is such a server, else nothing."""
+    image = service.image.rpartition("/")[2].partition(":")[0]
+    return {"redis": "redis", "valkey": "redis", "postgres": "postgres"}.get(image, "")
+
+
+def _local(command: tuple[str, ...]) -> list[str]:
+    """`command` with our own programs found beside the Python that runs this."""
+    beside = Path(sys.executable).parent / command[0]
+    return [str(beside) if beside.exists() else command[0], *command[1:]]
+
+
+def _variables(folder: Path) -> Mapping[str, str]:
+    """The environment, and where it has none the passwords of the last run here, or new ones.
+
+    Whatever is used is remembered in folder/.env: the data in the folder was made with it.
+    """
+    path = folder / ".env"
+    lines = path.read_text().splitlines() if path.exists() else []
+    remembered = dict(line.split("=", 1) for line in lines if "=" in line)
+    made = {
+        "POSTGRES_PASSWORD": secrets.token_hex(16),
+        "REDIS_PASSWORD": secrets.token_hex(16),
+        "INSPECTQ_FLOWER_AUTH": f"inspectq:{secrets.token_hex(8)}",
+    }
+    used = {name: os.environ.get(name) or remembered.get(name) or new for name, new in made.items()}
+    write_private(path, "".join(f"{name}={value}\n" for name, value in used.items()))
+    # Local processes see the whole disk; the folder only has to be one that exists.
+    images = os.environ.get("INSPECTQ_IMAGES") or str(Path.cwd())
+    return {**os.environ, "INSPECTQ_IMAGES": images, **used}

@@ -1,0 +1,187 @@
+"""The commands about jobs and verdicts: scan, jobs, results, report."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from console.exits import ExitCode
+from console.options import FORMAT
+from console.results import Format, print_table, write_csv, write_json, write_parquet
+from console.terminal import say
+from db import jobs, results
+from db.engine import reading, writing
+from db.errors import NotFound
+from db.models import OPEN_JOBS, Disposition, JobState
+from db.schema import open_database
+from db.settings import settings
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--model", help="Name, id or digest prefix.  [default: the newest approved one]")
+@click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, scan always does.")
+@click.option("--priority", type=int, default=0, show_default=True, help="Higher goes first.")
+def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
+    """Inspect every image below FOLDER; prints the job's id."""
+    from scheduler.submission import submit
+
+    chosen = settings()
+    engine = open_database(chosen.effective_database_url)
+    job = submit(engine, folder, model=model, priority=priority, batch_images=chosen.batch_images)
+    click.echo(job)
+    sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
+    if wait or not chosen.broker_url:
+        raise SystemExit(_see_through(job))
+    say(f"Job {job} is queued. Follow it: inspectq jobs show {job}")
+
+
+def _see_through(job: int) -> ExitCode:
+    """Until the job has ended: in this process, or by watching the cluster."""
+    from console.scanning import inspect_here, watch
+
+    chosen = settings()
+    engine = open_database(chosen.effective_database_url)
+    try:
+        code = watch(engine, job) if chosen.broker_url else inspect_here(engine, chosen, job)
+    except KeyboardInterrupt:
+        if chosen.broker_url:
+            say(f"Job {job} goes on without you. Follow it: inspectq jobs show {job}")
+        else:
+            say(f"Job {job} is interrupted; nothing is lost. Go on with it: inspectq jobs retry {job}")
+        return ExitCode.INTERRUPTED
+    if code is ExitCode.DONE:
+        say(f"Next: inspectq results {job} --disposition fail, or inspectq report {job} --out report.html")
+    return code
+
+
+@click.group("jobs")
+def jobs_group() -> None:
+    """The jobs there are, and what becomes of them."""
+
+
+@jobs_group.command("list")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@FORMAT
+def list_jobs(limit: int, as_format: str) -> None:
+    """The newest jobs."""
+    from console.tables import print_rows
+
+    columns = ("job", "state", "model", "root", "submitted_by", "submitted_at", "reason")
+    with reading(open_database(settings().effective_database_url)) as session:
+        rows = []
+        for job in jobs.newest(session, limit=limit):
+            summary = jobs.summary(job)
+            rows.append({name: summary[name] for name in columns})
+    print_rows(rows, as_format, empty="There is no job yet. Submit one: inspectq scan FOLDER")
+
+
+@jobs_group.command()
+@click.argument("job", type=int)
+@FORMAT
+def show(job: int, as_format: str) -> None:
+    """State, progress and ledger of JOB."""
+    from console.tables import print_fields
+
+    with reading(open_database(settings().effective_database_url)) as session:
+        row = jobs.get(session, job)
+        ledger = jobs.ledger(session, job)
+        done, planned = jobs.progress(session, job)
+        fields: dict[str, Any] = {
+            **jobs.summary(row),
+            "images_done": done,
+            "images_planned": planned,
+            "ledger": ledger.to_dict(),
+            "ledger_closed": ledger.closed and row.state in (JobState.DONE, JobState.CANCELLED),
+        }
+    print_fields(fields, as_format)
+
+
+@jobs_group.command()
+@click.argument("job", type=int)
+def cancel(job: int) -> None:
+    """Stop an open JOB; verdicts that exist stay."""
+    from scheduler.submission import person
+
+    with writing(open_database(settings().effective_database_url)) as session:
+        ledger = jobs.cancel(session, job, actor=person())
+    say(f"Job {job} is cancelled: {ledger.cancelled} of {ledger.submitted} images were not inspected.")
+
+
+@jobs_group.command()
+@click.argument("job", type=int)
+@click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, retry always does.")
+def retry(job: int, wait: bool) -> None:
+    """Go on with a failed or interrupted JOB, or inspect a done one's unreadable images again."""
+    from scheduler.submission import person
+
+    chosen = settings()
+    with writing(open_database(chosen.effective_database_url)) as session:
+        interrupted = not chosen.broker_url and jobs.get(session, job).state in OPEN_JOBS
+        if not interrupted:
+            say(jobs.retry(session, job, actor=person()))
+    if wait or not chosen.broker_url:
+        raise SystemExit(_see_through(job))
+
+
+@click.command("results")
+@click.argument("job", type=int)
+@click.option("--disposition", type=click.Choice([kind.value.lower() for kind in Disposition], case_sensitive=False))
+@click.option("--format", "as_format", type=click.Choice(list(Format)), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
+def show_results(job: int, disposition: str | None, as_format: str, out: Path | None) -> None:
+    """The verdicts of JOB, in the order of the paths."""
+    kind = Format(as_format)
+    if kind is Format.PARQUET and out is None:
+        raise click.UsageError("Parquet is not text: say where to write it, with --out FILE.")
+    wanted = Disposition(disposition.upper()) if disposition else None
+    with reading(open_database(settings().effective_database_url)) as session:
+        jobs.get(session, job)
+        rows = results.of_job(session, job, disposition=wanted)
+        if kind is Format.TABLE and out is None:
+            print_table(rows)
+        elif kind is Format.PARQUET and out is not None:
+            with _whole(out) as part:
+                write_parquet(rows, part)
+        else:
+            with _stream(out) as stream:
+                {Format.CSV: write_csv, Format.JSON: write_json}[kind](rows, stream)
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A file that appears under its name when it is complete, and not at all otherwise."""
+    part = out.with_name(out.name + ".part")
+    try:
+        yield part
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stream(out: Path | None) -> Iterator[IO[str]]:
+    if out is None:
+        yield sys.stdout
+        return
+    with _whole(out) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+@click.command()
+@click.argument("subject", metavar="JOB|EVALUATION")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The HTML file to write.")
+def report(subject: str, out: Path) -> None:
+    """One HTML file about a job (a number, such as 7) or an evaluation (such as e7)."""
+    from console.report import write_evaluation_report, write_job_report
+
+    engine = open_database(settings().effective_database_url)
+    number = subject.removeprefix("e")
+    if not number.isdigit():
+        raise NotFound(f"{subject!r} is neither a job (a number, such as 7) nor an evaluation (such as e7).")
+    write = write_job_report if number == subject else write_evaluation_report
+    write(engine, int(number), out)
+    say(f"The report is in {out}")

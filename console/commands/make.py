@@ -1,0 +1,194 @@
+"""The commands that make and judge models: sample, dataset check, train, evaluate, models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.options import DEVICE, FORMAT, chosen_dataset, chosen_recipe, dataset_options, recipe_options
+from console.terminal import say
+from db import checkpoints, evaluations
+from db.engine import reading, writing
+from db.models import Evaluation, ModelStatus
+from db.schema import open_database
+from db.settings import settings
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(8, 1_000_000), default=400, show_default=True, help="Labelled images.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same images.")
+def sample(folder: Path, images: int, seed: int) -> None:
+    """Draw labelled sample photographs: train/, test/ and an unlabelled incoming/."""
+    from console.terminal import progress_bar
+    from vision.samples import draw_sample_set, files_to_draw
+
+    with progress_bar() as progress:
+        task = progress.add_task("Drawing photographs", total=files_to_draw(images))
+        drawn = draw_sample_set(folder, images=images, seed=seed, on_image=lambda: progress.advance(task))
+    say(
+        f"{drawn.train} training images, {drawn.test} test images and {drawn.incoming} incoming ones, of which "
+        f"{drawn.bad_files} cannot be read on purpose. Next: inspectq train {folder}"
+    )
+
+
+@click.group()
+def dataset() -> None:
+    """Look at labelled images before training."""
+
+
+@dataset.command()
+@dataset_options
+def check(**options: Any) -> None:
+    """Counts, unreadable files, identical files on both sides of the split."""
+    from trainer.dataset import describe
+
+    click.echo(describe(chosen_dataset(options)), nl=False)
+
+
+@click.command()
+@dataset_options
+@click.option("--recipe", type=click.Choice(["report"]), default="report", show_default=True, help="Named values.")
+@recipe_options
+@click.option("--name", help="Name of the model.  [default: the folder's name and a number]")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the checkpoint to this file.")
+@click.option("--resume", is_flag=True, help="Go on after the last finished epoch of an interrupted run.")
+@DEVICE
+@FORMAT
+def train(recipe: str, name: str | None, out: Path | None, resume: bool, **options: Any) -> None:
+    """Train a model on DIR, evaluate the saved file, keep both."""
+    from console.training import Wanted, export, machine_readable, make_model, printed
+
+    chosen = settings()
+    device, as_format = options.pop("device") or chosen.device, options.pop("as_format")
+    engine = open_database(chosen.effective_database_url)
+    with reading(engine) as session:
+        checkpoints.free_name(session, name, "model")  # a taken name should not cost an hour of training
+    data = chosen_dataset(options)
+    wanted = Wanted(name=name, device=device, resume=resume)
+    judged = make_model(engine, chosen, data, chosen_recipe({**options, "name": recipe}), wanted)
+    if out is not None:
+        export(chosen, judged.outcome.checkpoint_digest, out)
+    click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
+    say(f"Next: inspectq models approve {judged.model}, then inspectq scan FOLDER")
+
+
+@click.command()
+@click.argument("model")
+@dataset_options
+@click.option("--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True)
+@DEVICE
+@FORMAT
+def evaluate(model: str, split: str, device: str | None, as_format: str, **options: Any) -> None:
+    """Judge MODEL on the labelled images of DIR; the evaluation is stored."""
+    from console.training import judge_model, machine_readable, printed
+    from trainer.evaluation import Judging
+
+    chosen = settings()
+    engine = open_database(chosen.effective_database_url)
+    with reading(engine) as session:
+        checkpoint = checkpoints.find(session, model)
+    needed = ("train", "test") if split == "all" else (split,)
+    judging = Judging(split=None if split == "all" else split, device=device or chosen.device)
+    judged = judge_model(engine, chosen, checkpoint, chosen_dataset(options, needed=needed), judging)
+    click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
+
+
+@click.group()
+def models() -> None:
+    """The models there are, and which of them scans may use."""
+
+
+@models.command("list")
+@FORMAT
+def list_models(as_format: str) -> None:
+    """Every model, newest first, with its latest evaluation."""
+    from console.tables import print_rows
+
+    with reading(open_database(settings().effective_database_url)) as session:
+        rows = []
+        for checkpoint in checkpoints.every(session):
+            judged = evaluations.of_checkpoint(session, checkpoint.id)
+            rows.append(
+                {
+                    "id": checkpoint.id,
+                    "name": checkpoint.name,
+                    "status": checkpoint.status.value,
+                    "digest": checkpoint.digest,
+                    "evaluation": f"e{judged[0].id}" if judged else None,
+                    "accuracy": judged[0].accuracy if judged else None,
+                    "miss_rate": judged[0].miss_rate if judged else None,
+                    "false_alarm_rate": judged[0].false_alarm_rate if judged else None,
+                    "created_at": checkpoint.created_at.isoformat(),
+                }
+            )
+    print_rows(rows, as_format, empty="There is no model yet. Make one: inspectq train DIR")
+
+
+@models.command()
+@click.argument("model")
+@FORMAT
+def show(model: str, as_format: str) -> None:
+    """Where MODEL comes from and how it was judged."""
+    from console.tables import print_fields
+
+    with reading(open_database(settings().effective_database_url)) as session:
+        checkpoint = checkpoints.find(session, model)
+        run = checkpoint.training_run
+        point = checkpoints.current_operating_point(session, checkpoint)
+        fields = {
+            "id": checkpoint.id,
+            "name": checkpoint.name,
+            "status": checkpoint.status.value,
+            "digest": checkpoint.digest,
+            "architecture": checkpoint.architecture,
+            "positive_class": checkpoint.positive_class,
+            "negative_class": checkpoint.negative_class,
+            "operating_point": {"id": point.id, "pass_below": point.pass_below, "fail_from": point.fail_from},
+            "preprocessing": checkpoint.preprocessing,
+            "trained_from": run.started_at.isoformat(),
+            "trained_until": run.finished_at.isoformat(),
+            "trained_on": run.device,
+            "recipe": run.recipe,
+            "code_version": run.code_version,
+            "library_versions": run.library_versions,
+            "evaluations": [_evaluation(row) for row in evaluations.of_checkpoint(session, checkpoint.id)],
+        }
+    print_fields(fields, as_format)
+
+
+def _evaluation(row: Evaluation) -> dict[str, Any]:
+    return {
+        "evaluation": f"e{row.id}",
+        "dataset": row.dataset.root,
+        "split": row.split,
+        "images": row.images,
+        "accuracy": row.accuracy,
+        "miss_rate": row.miss_rate,
+        "false_alarm_rate": row.false_alarm_rate,
+        "confusion_matrix": {f"{cell.actual} as {cell.predicted}": cell.images for cell in row.cells},
+    }
+
+
+@models.command()
+@click.argument("model")
+def approve(model: str) -> None:
+    """Let scans use MODEL; the newest approved one is the default."""
+    _set_status(model, ModelStatus.APPROVED)
+
+
+@models.command()
+@click.argument("model")
+def retire(model: str) -> None:
+    """Refuse new scans with MODEL; its verdicts stay."""
+    _set_status(model, ModelStatus.RETIRED)
+
+
+def _set_status(model: str, status: ModelStatus) -> None:
+    from scheduler.submission import person
+
+    with writing(open_database(settings().effective_database_url)) as session:
+        checkpoint = checkpoints.find(session, model)
+        checkpoints.set_status(session, checkpoint, status, actor=person())
+        say(f"Model {checkpoint.name} is {status.value}.")

@@ -1,0 +1,133 @@
+"""The commands that keep the system running: worker, scheduler, flower, up, health, db."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from console.exits import ExitCode
+from console.options import DEVICE
+from console.terminal import say
+from db import heartbeats
+from db.engine import connect, reading
+from db.errors import SettingInvalid
+from db.schema import HEAD, open_database, upgrade
+from db.settings import Settings, settings
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_LOG_LEVEL = click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+
+
+def _with_broker() -> Settings:
+    chosen = settings()
+    if not chosen.broker_url:
+        raise SettingInvalid(
+            "No broker is set. Set INSPECTQ_BROKER_URL=redis://…; without one, `inspectq scan` does the work by itself."
+        )
+    return chosen
+
+
+@click.command()
+@DEVICE
+@click.option("--name", help="Unique among the workers, in front of @host.  [default: device and process id]")
+@_LOG_LEVEL
+def worker(device: str | None, name: str | None, log_level: str) -> None:
+    """Inspect batches from the queue until stopped; SIGTERM lets the batch in hand end."""
+    chosen = _with_broker()
+    open_database(chosen.effective_database_url).dispose()
+    device = device or chosen.device
+    os.environ["INSPECTQ_DEVICE"] = device  # the pool's child reads its settings from there
+
+    from worker.app import app, worker_name
+
+    full_name = f"{name}@{socket.gethostname()}" if name else worker_name(device)
+    app.worker_main(["worker", "--hostname", full_name, "--loglevel", log_level.upper(), "--without-mingle"])
+
+
+@click.command()
+@_LOG_LEVEL
+def scheduler(log_level: str) -> None:
+    """Plan, dispatch, recover and finish jobs until stopped."""
+    chosen = _with_broker()
+    engine = open_database(chosen.effective_database_url)
+    logging.basicConfig(level=log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
+
+    from scheduler.loop import Scheduler
+    from worker.app import messages_held, publish
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    name = f"scheduler-{os.getpid()}@{socket.gethostname()}"
+    logging.getLogger("inspectq").info("%s begins", name)
+    Scheduler(
+        engine,
+        publish=publish,
+        held=messages_held,
+        window=chosen.window,
+        max_attempts=chosen.max_attempts,
+    ).run(name, stop)
+
+
+@click.command()
+def flower() -> None:
+    """Serve Flower, behind the login in INSPECTQ_FLOWER_AUTH."""
+    chosen = _with_broker()
+    if ":" not in chosen.flower_auth:
+        raise SettingInvalid("Flower shows and stops workers. Set INSPECTQ_FLOWER_AUTH=user:password first.")
+    # By the environment: a password on the command line is shown to every user of the machine by `ps`.
+    os.environ["FLOWER_BASIC_AUTH"] = chosen.flower_auth
+    options = [
+        f"--address={chosen.flower_address}",
+        f"--port={chosen.flower_port}",
+        "--purge_offline_workers=300",
+        "--max_tasks=10000",
+    ]
+    if chosen.flower_state:
+        options += ["--persistent=True", f"--db={chosen.flower_state}", "--state_save_interval=10000"]
+
+    from worker.app import app
+
+    app.start(["flower", *options])
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where their data and logs lie.  [default: inspectq-cluster]"
+)
+def up(workers: int, folder: Path | None) -> None:
+    """Run the services of docker-compose.yml as local processes, until Ctrl-C."""
+    from console.cluster import FOLDER, LocalCluster, run_cluster
+
+    run_cluster(LocalCluster(folder or FOLDER, workers=workers, say=say), say)
+
+
+@click.command()
+@click.argument("role", type=click.Choice(["scheduler", "worker"]))
+def health(role: str) -> None:
+    """Exit 0 if a scheduler or worker of this host has been seen in the last minute, 1 if not."""
+    with reading(open_database(settings().effective_database_url)) as session:
+        names = heartbeats.alive(session, role=role, on_host=socket.gethostname())
+    say(f"alive: {', '.join(names)}" if names else f"No {role} of this host has been seen in the last minute.")
+    raise SystemExit(ExitCode.DONE if names else ExitCode.ENDED_BADLY)
+
+
+@click.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Make the tables, or bring them up to date."""
+    engine = connect(settings().effective_database_url)
+    upgrade(engine)
+    say(f"The tables of {engine.url.render_as_string(hide_password=True)} are at revision {HEAD}.")

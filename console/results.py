@@ -1,0 +1,92 @@
+"""In which forms can the verdicts of a job be taken away? table, csv, json, parquet; each streamed."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from rich.table import Table
+
+from console.terminal import out, say, shown
+from db.models import Disposition
+from db.results import COLUMNS
+
+Row = dict[str, Any]
+
+TABLE_ROWS = 1000  # a terminal shows no more in a useful way; the other formats write every row
+PARQUET_ROWS = 10_000  # per row group, and in memory
+_STYLES = {Disposition.FAIL: "red", Disposition.REVIEW: "yellow", Disposition.UNREADABLE: "magenta"}
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def write_csv(rows: Iterable[Row], stream: IO[str]) -> None:
+    """One header line, then one line per verdict."""
+    writer = csv.DictWriter(stream, fieldnames=COLUMNS)
+    writer.writeheader()
+    writer.writerows(_plain(row) for row in rows)
+
+
+def write_json(rows: Iterable[Row], stream: IO[str]) -> None:
+    """An array of objects, one per line, never the whole of it in memory."""
+    stream.write("[")
+    for number, row in enumerate(rows):
+        stream.write(",\n" if number else "\n")
+        json.dump(_plain(row), stream)
+    stream.write("\n]\n")
+
+
+def write_parquet(rows: Iterable[Row], file: Path) -> None:
+    """A Parquet file with typed columns."""
+    # Imported here: pyarrow takes half a second, and only this format needs it.
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {
+        **dict.fromkeys(("job", "batch", "size", "operating_point"), pyarrow.int64()),
+        **dict.fromkeys(("width", "height", "revision"), pyarrow.int32()),
+        "score": pyarrow.float64(),
+        "time": pyarrow.timestamp("us", tz="UTC"),
+    }
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for part in _parts(iter(rows), PARQUET_ROWS):
+            writer.write_table(pyarrow.Table.from_pylist(part, schema))
+
+
+def print_table(rows: Iterable[Row]) -> None:
+    """The columns that a person reads, the first thousand rows."""
+    table = Table("path", "disposition", "score", "label", "reason", box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"
+    table.columns[2].justify = "right"
+    some = list(islice(rows, TABLE_ROWS + 1))
+    for row in some[:TABLE_ROWS]:
+        score = "" if row["score"] is None else f"{row['score']:.4f}"
+        reason = f"{row['reason_code']}: {row['detail']}" if row["reason_code"] else ""
+        cells = (shown(row["path"]), row["disposition"], score, row["label"] or "", shown(reason))
+        style = _STYLES.get(Disposition(row["disposition"]))
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells), style=style)
+    out.print(table)
+    if len(some) > TABLE_ROWS:
+        say(f"These are the first {TABLE_ROWS}. For every row: --format csv, json or parquet.")
+
+
+def _plain(row: Row) -> Row:
+    time = row["time"]
+    return {**row, "time": time.isoformat() if isinstance(time, datetime) else time}
+
+
+def _parts(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    while part := list(islice(rows, size)):
+        yield part

@@ -1,0 +1,106 @@
+"""How does a submitted folder get its verdicts while a person waits?
+
+Without a broker this process does the work itself; with one it only watches the database.
+"""
+
+import time
+
+from rich.progress import Progress
+
+from console.exits import ExitCode
+from console.terminal import progress_bar, say
+from db import heartbeats, jobs
+from db.batches import Message
+from db.engine import Engine, reading
+from db.models import OPEN_JOBS, InspectionJob, JobState
+from db.settings import Settings
+from scheduler.loop import TICK_SECONDS, Scheduler
+
+EMBEDDED_WINDOW = 2  # one process works on one batch; the second is there so that planning never holds it up
+WATCH_SECONDS = 0.5
+NO_SCHEDULER_SECONDS = 5  # a pending job is planned within one tick of a living scheduler
+
+
+def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
+    """Work off the open jobs in this process until `job` has ended; show progress, then its ledger."""
+    say("Loading the model …")
+    # Imported here: torch takes seconds, and only this path needs it.
+    from worker.inspection import from_settings
+
+    queue: list[Message] = []
+    scheduler = Scheduler(
+        engine,
+        publish=queue.extend,
+        held=lambda: len(queue),
+        window=EMBEDDED_WINDOW,
+        max_attempts=settings.max_attempts,
+    )
+    inspector = from_settings(f"embedded-{_process()}", settings)
+    with progress_bar() as progress:
+        bar = _Bar(engine, progress, job)
+        while bar.refresh().state in OPEN_JOBS:
+            busy = scheduler.tick()
+            bar.refresh()
+            while queue:
+                message = queue.pop(0)
+                inspector.inspect(message.batch, message.attempt, bar.advance if message.job == job else None)
+                busy = True
+            if not busy:  # a batch of a process that died is waiting for its lease to run out
+                time.sleep(TICK_SECONDS)
+    return conclude(engine, job)
+
+
+def watch(engine: Engine, job: int) -> ExitCode:
+    """Show the progress of a job that schedulers and workers elsewhere are doing, then its ledger."""
+    began, warned = time.monotonic(), False
+    with progress_bar() as progress:
+        bar = _Bar(engine, progress, job)
+        while (state := bar.refresh().state) in OPEN_JOBS:
+            if state is JobState.PENDING and not warned and time.monotonic() - began > NO_SCHEDULER_SECONDS:
+                warned = True
+                if not _scheduler_alive(engine):
+                    say("No scheduler has been seen in the last minute. Start one: inspectq scheduler")
+            time.sleep(WATCH_SECONDS)
+    return conclude(engine, job)
+
+
+def conclude(engine: Engine, job: int) -> ExitCode:
+    """Say how the job ended. Done is a success whatever the verdicts are."""
+    with reading(engine) as session:
+        row, ledger = jobs.get(session, job), jobs.ledger(session, job)
+    say(f"Job {job} is {row.state.value}{f': {row.state_reason}' if row.state_reason else ''}.")
+    say(
+        f"{ledger.submitted} submitted = {ledger.passed} pass + {ledger.failed} fail + {ledger.review} review "
+        f"+ {ledger.unreadable} unreadable + {ledger.cancelled} cancelled"
+    )
+    return ExitCode.DONE if row.state is JobState.DONE else ExitCode.ENDED_BADLY
+
+
+class _Bar:
+    """The progress of one job, read from the database and moved on image by image in between."""
+
+    def __init__(self, engine: Engine, progress: Progress, job: int) -> None:
+        self._engine, self._progress, self._job = engine, progress, job
+        self._task = progress.add_task(f"Job {job}", total=None)
+
+    def refresh(self) -> InspectionJob:
+        with reading(self._engine) as session:
+            row = jobs.get(session, self._job)
+            done, planned = jobs.progress(session, self._job)
+        self._progress.update(self._task, completed=done, total=planned or None)
+        return row
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)
+
+
+def _scheduler_alive(engine: Engine) -> bool:
+    with reading(engine) as session:
+        return bool(heartbeats.alive(session, role="scheduler"))
+
+
+def _process() -> str:
+    import os
+    import socket
+
+    return f"{os.getpid()}@{socket.gethostname()}"

@@ -1,0 +1,50 @@
+"""How are a few rows or the fields of one thing shown: to a person as a table, to a script as JSON?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from console.terminal import out, say, shown
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], as_format: str, *, empty: str) -> None:
+    """`rows` as a table whose columns are their keys, or as a JSON array; `empty` is said where there are none."""
+    if as_format == "json":
+        click.echo(json.dumps([dict(row) for row in rows], indent=2))
+        return
+    if not rows:
+        say(empty)
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    out.print(table)
+
+
+def print_fields(fields: Mapping[str, Any], as_format: str) -> None:
+    """One thing: a line per field, or a JSON object."""
+    if as_format == "json":
+        click.echo(json.dumps(fields, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        table.add_row(name, _cell(value))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{escape(str(name))} {_cell(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "\n".join(_cell(part) for part in value)
+    return escape(shown(str(value)))

@@ -1,0 +1,141 @@
+"""How does a person's `train` or `evaluate` run from the folder to the rows and the printed report?"""
+
+import secrets
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.terminal import progress_bar, say
+from db import checkpoints
+from db.engine import Engine, reading, writing
+from db.models import Checkpoint
+from db.settings import Settings
+from scheduler.submission import person
+from trainer.dataset import Dataset
+from trainer.evaluation import Evaluation, Judging, evaluate
+from trainer.metrics import classification_table, confusion_table
+from trainer.progress import ProgressBars
+from trainer.recipe import Recipe
+from trainer.recording import record_evaluation, record_training
+from trainer.training import TrainingPlan, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the person asked for beside data and recipe."""
+
+    name: str | None
+    device: str
+    resume: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """An evaluation and where it is kept."""
+
+    evaluation: int
+    model: str
+    outcome: Evaluation
+
+
+def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Recipe, wanted: Wanted) -> Judged:
+    """Train, keep the checkpoint under its digest, evaluate the saved file on the test split, write the rows."""
+    stem = Path(dataset.root).resolve().name or "model"
+    with reading(engine) as session:
+        name = checkpoints.free_name(session, wanted.name, stem)
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    unfinished = settings.models_folder / f".{secrets.token_hex(8)}.unfinished"
+    plan = TrainingPlan(
+        dataset=dataset,
+        recipe=recipe,
+        checkpoint=unfinished,
+        state_folder=settings.home_folder / "training",
+        device=wanted.device,
+        resume=wanted.resume,
+    )
+    with ExitStack() as cleanup:
+        cleanup.callback(unfinished.unlink, missing_ok=True)
+        with ProgressBars() as bars:
+            outcome = train(plan, bars)
+        kept = settings.models_folder / f"{outcome.digest}.safetensors"
+        with writing(engine) as session:
+            record_training(session, outcome, name=name, actor=person())
+            # Inside the transaction: a row without its file would be worse than a file without its row.
+            unfinished.replace(kept)
+    say(f"Model {name} is written: {kept}")
+    with reading(engine) as session:
+        checkpoint = checkpoints.find(session, name)
+    return judge_model(engine, settings, checkpoint, dataset, Judging(device=wanted.device))
+
+
+def judge_model(
+    engine: Engine, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, judging: Judging
+) -> Judged:
+    """Evaluate a kept checkpoint and write the rows."""
+    with progress_bar() as progress:
+        task = progress.add_task("Evaluating the saved file", total=len(dataset.part(judging.split)))
+        file = settings.models_folder / f"{checkpoint.digest}.safetensors"
+        outcome = evaluate(file, checkpoint.digest, dataset, judging, lambda: progress.advance(task))
+    with writing(engine) as session:
+        row = record_evaluation(session, outcome, dataset.snapshot(), checkpoint)
+    return Judged(evaluation=row.id, model=checkpoint.name, outcome=outcome)
+
+
+def export(settings: Settings, digest: str, out: Path) -> None:
+    """A copy of the checkpoint where the person wants one; whole or not at all."""
+    part = out.with_name(out.name + ".part")
+    shutil.copyfile(settings.models_folder / f"{digest}.safetensors", part)
+    part.replace(out)
+
+
+def printed(judged: Judged) -> str:
+    """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
+    metrics = judged.outcome.metrics
+    (tp, fn), (fp, tn) = metrics.confusion_rows()
+    lines = [
+        f"Model {judged.model} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
+        f"checkpoint {judged.outcome.checkpoint_digest}",
+        "",
+        classification_table(metrics),
+        confusion_table(metrics),
+        f"missed: {fn} of {tp + fn} defective{_percent(metrics.miss_rate)}; "
+        f"false alarms: {fp} of {fp + tn} good{_percent(metrics.false_alarm_rate)}",
+    ]
+    if metrics.auroc is not None and metrics.average_precision is not None:
+        lines.append(f"AUROC {metrics.auroc:.4f}, average precision {metrics.average_precision:.4f}")
+    lines += [f"left out, unreadable: {skip.path} ({skip.reason})" for skip in judged.outcome.skipped]
+    return "\n".join(lines)
+
+
+def machine_readable(judged: Judged) -> dict[str, object]:
+    """The same for scripts."""
+    outcome = judged.outcome
+    metrics = outcome.metrics
+    return {
+        "evaluation": f"e{judged.evaluation}",
+        "model": judged.model,
+        "checkpoint_digest": outcome.checkpoint_digest,
+        "dataset_fingerprint": outcome.dataset_fingerprint,
+        "split": outcome.split or "all",
+        "threshold": outcome.threshold,
+        "images": metrics.samples,
+        "unreadable": len(outcome.skipped),
+        "class_names": list(outcome.class_names),
+        "confusion_matrix": metrics.confusion_rows(),
+        "accuracy": metrics.accuracy,
+        "miss_rate": metrics.miss_rate,
+        "false_alarm_rate": metrics.false_alarm_rate,
+        "escapes_ppm": metrics.escapes_ppm,
+        "auroc": metrics.auroc,
+        "average_precision": metrics.average_precision,
+        "ece": metrics.ece,
+        "classes": {
+            line.name: {"precision": line.precision, "recall": line.recall, "f1": line.f1, "support": line.support}
+            for line in (*metrics.per_class, metrics.macro, metrics.weighted)
+        },
+    }
+
+
+def _percent(rate: float | None) -> str:
+    return "" if rate is None else f" ({rate:.1%})"

@@ -1,0 +1,1 @@
+"""How does a folder become batches, and how does a job get finished?"""

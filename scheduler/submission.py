@@ -1,0 +1,57 @@
+"""What is checked when a person submits a folder, before anything is promised?"""
+
+import getpass
+import os
+from pathlib import Path
+
+from db import checkpoints, jobs
+from db.engine import Engine, writing
+from db.errors import Refused
+from db.models import ModelStatus
+from db.paths import to_text
+from scheduler.walk import Found, walk
+
+
+def submit(engine: Engine, folder: Path, *, model: str | None, priority: int, batch_images: int) -> int:
+    """Commit a job for `folder` and return its id. The queue need not be up for that.
+
+    Raises Refused (no such folder, no image in it, a retired model) or NotFound (no such model).
+    """
+    root = _checked(folder)
+    with writing(engine) as session:
+        checkpoint = checkpoints.find(session, model) if model else checkpoints.newest_approved(session)
+        if checkpoint.status is ModelStatus.RETIRED:
+            raise Refused(f"Model {checkpoint.name} is retired. Choose another: inspectq models list")
+        job = jobs.submit(
+            session,
+            root=to_text(os.fspath(root)),
+            checkpoint=checkpoint,
+            operating_point=checkpoints.current_operating_point(session, checkpoint),
+            priority=priority,
+            batch_images=batch_images,
+            submitted_by=person(),
+        )
+        return job.id
+
+
+def person() -> str:
+    """Who is asking, by the operating system's word."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
+
+
+def _checked(folder: Path) -> Path:
+    if not folder.exists():
+        raise Refused(f"There is no folder {folder}. Check the spelling and where it is mounted.")
+    if not folder.is_dir():
+        raise Refused(f"{folder} is a file. `inspectq scan` takes the folder that holds the images.")
+    root = folder.resolve()
+    try:
+        has_image = any(kind is Found.IMAGE for kind, _ in walk(os.fsencode(root)))
+    except OSError as error:
+        raise Refused(f"The folder cannot be read: {error}. Make it readable for this user.") from error
+    if not has_image:
+        raise Refused(f"There is no image in {folder}: inspectq looks for JPEG, PNG, BMP, TIFF and WebP files.")
+    return root

@@ -1,0 +1,116 @@
+"""Which real services do the tests run against, and where does each test keep its things?
+
+Redis and PostgreSQL are started once per session on free loopback ports and stopped at its end. A server
+given by INSPECTQ_TEST_BROKER_URL or INSPECTQ_TEST_DATABASE_URL is used instead. At a desk a missing one
+skips its tests; with CI=true the ones that the wheels bring must be there.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from console.postgres import PostgresServer, postgres_programs
+from console.servers import RedisServer, redis_programs
+
+IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
+GIVEN_BROKER = os.environ.get("INSPECTQ_TEST_BROKER_URL", "")
+GIVEN_DATABASE = os.environ.get("INSPECTQ_TEST_DATABASE_URL", "")
+REDIS_KINDS = ["given"] if GIVEN_BROKER else ["redis-server", "valkey-server"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_inherited_settings() -> Iterator[None]:
+    """A developer's own INSPECTQ_ settings, and the cluster behind them, stay out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("INSPECTQ_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    """The folder of pyproject.toml and docker-compose.yml."""
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder for servers, which PostgreSQL's account can enter when the tests run as root."""
+    with tempfile.TemporaryDirectory(prefix="inspectq-tests-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session", params=REDIS_KINDS)
+def redis_url(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[str]:
+    """A Redis, then a Valkey: each test that asks for it runs on either. It is not emptied between tests."""
+    if request.param == "given":
+        yield GIVEN_BROKER
+        return
+    program = redis_programs().get(request.param)
+    if program is None:
+        _missing(f"{request.param} is not installed", required=request.param == "valkey-server")
+    with RedisServer(server_folder / request.param, program=program) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis or Valkey of the test's own, to stop, kill and start."""
+    if not redis_programs():
+        _missing("neither redis-server nor valkey-server is installed", required=True)
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
+    """The session's PostgreSQL. Whoever stops it starts it again."""
+    if postgres_programs() is None:
+        _missing("PostgreSQL is not installed", required=True)
+    with PostgresServer(server_folder / "postgresql", fsync=False) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped after the test."""
+    server = GIVEN_DATABASE or request.getfixturevalue("postgres_server").url
+    parent, name = server.rpartition("/")[0], f"test_{uuid.uuid4().hex[:12]}"
+    admin = server.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield f"{parent}/{name}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'inspectq.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database: the test runs on SQLite, then on PostgreSQL."""
+    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+def _missing(what: str, *, required: bool) -> NoReturn:
+    if required and IN_CI:
+        pytest.fail(f"{what}, and CI has to have it: the wheels of the extra `servers` bring it.")
+    pytest.skip(f"{what}.")

@@ -1,0 +1,187 @@
+"""What is this data set: which images, which class each, which half, and can every one be read?
+
+A Dataset is made by trainer.opening and never changes afterwards. What is stored about it is its snapshot.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An image that a folder or a labels file names, not yet opened."""
+
+    path: str  # relative to the data set's folder, with '/'; odd bytes as surrogates, as in os.fsdecode
+    label: str
+    split: str  # "train" or "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """An image that was opened and decoded."""
+
+    path: str
+    label: str
+    is_defective: bool
+    split: str
+    sha256: str  # of the file's bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """An image that is left out, and why."""
+
+    path: str
+    label: str
+    split: str
+    reason: str  # a reason code of vision.decode
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    """Files of the same bytes on both sides of the split: what is learned by heart is then tested."""
+
+    sha256: str
+    train_paths: tuple[str, ...]
+    test_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCount:
+    """How many usable images one class has in one split."""
+
+    split: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSnapshot:
+    """What is remembered of a data set: enough to say later whether it is the same one."""
+
+    fingerprint: str
+    root: str
+    layout: str  # "split folders", "class folders" or "labels file"
+    class_names: tuple[str, str]  # (the positive class, the negative class)
+    positive: str
+    counts: tuple[ClassCount, ...]
+    split_seed: int | None  # None where the folder came with its split
+    test_share: float | None
+    skipped: tuple[Skip, ...]
+    twins: tuple[Twin, ...]
+    other_files: int  # files that no image suffix names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The usable samples, sorted by path, and everything that was left out."""
+
+    root: Path
+    layout: str
+    samples: tuple[Sample, ...]
+    positive: str
+    negative: str
+    fingerprint: str
+    skipped: tuple[Skip, ...]
+    other_files: int
+    split_seed: int | None
+    test_share: float | None
+
+    @property
+    def class_names(self) -> tuple[str, str]:
+        """(the positive class, the negative class)."""
+        return (self.positive, self.negative)
+
+    def part(self, split: str | None) -> tuple[Sample, ...]:
+        """The samples of one split, or all of them."""
+        return tuple(sample for sample in self.samples if split in (None, sample.split))
+
+    def counts(self) -> tuple[ClassCount, ...]:
+        found = Counter((sample.split, sample.label) for sample in self.samples)
+        return tuple(
+            ClassCount(split=split, label=label, count=found[split, label])
+            for split in SPLITS
+            for label in self.class_names
+        )
+
+    def twins(self) -> tuple[Twin, ...]:
+        """Identical files across train and test, sorted by digest."""
+        return find_twins(self.samples)
+
+    def snapshot(self) -> DatasetSnapshot:
+        return DatasetSnapshot(
+            fingerprint=self.fingerprint,
+            root=str(self.root),
+            layout=self.layout,
+            class_names=self.class_names,
+            positive=self.positive,
+            counts=self.counts(),
+            split_seed=self.split_seed,
+            test_share=self.test_share,
+            skipped=self.skipped,
+            twins=self.twins(),
+            other_files=self.other_files,
+        )
+
+
+def fingerprint(samples: Iterable[Sample]) -> str:
+    """sha256 over the sorted (path, sha256 of the bytes, label, split) of every usable sample."""
+    digest = hashlib.sha256()
+    for sample in sorted(samples, key=lambda sample: os.fsencode(sample.path)):
+        fields = (sample.path, sample.sha256, sample.label, sample.split)
+        digest.update(b"".join(os.fsencode(field) + b"\0" for field in fields) + b"\n")
+    return digest.hexdigest()
+
+
+def find_twins(samples: Iterable[Sample]) -> tuple[Twin, ...]:
+    """Files whose bytes stand both in train and in test."""
+    sides: dict[str, dict[str, list[str]]] = defaultdict(lambda: {split: [] for split in SPLITS})
+    for sample in samples:
+        sides[sample.sha256][sample.split].append(sample.path)
+    return tuple(
+        Twin(sha256=sha256, train_paths=tuple(paths["train"]), test_paths=tuple(paths["test"]))
+        for sha256, paths in sorted(sides.items())
+        if paths["train"] and paths["test"]
+    )
+
+
+def describe(dataset: Dataset) -> str:
+    """What `inspectq dataset check` prints: counts per split and class, what is left out, twins."""
+    width = max(len(name) for name in ("class", *dataset.class_names))
+    lines = [
+        f"{dataset.root} ({dataset.layout}), positive class: {dataset.positive}",
+        f"fingerprint {dataset.fingerprint}",
+        "",
+        f"{'class':<{width}}  {'train':>8}  {'test':>8}",
+    ]
+    counts = {(row.split, row.label): row.count for row in dataset.counts()}
+    for label in dataset.class_names:
+        figures = "".join(f"  {counts[split, label]:>8}" for split in SPLITS)
+        lines.append(f"{label:<{width}}{figures}")
+    if dataset.split_seed is not None:
+        lines.append(f"\nsplit here: {dataset.test_share:.0%} for the test, seed {dataset.split_seed}")
+    lines.append(f"\nunreadable, left out: {len(dataset.skipped)}")
+    lines += [f"  {_shown(skip.path)}: {skip.reason} ({skip.detail})" for skip in dataset.skipped]
+    twins = dataset.twins()
+    lines.append(f"identical files on both sides of the split: {len(twins)}")
+    for twin in twins:
+        lines.append(f"  {_listed(twin.train_paths)} = {_listed(twin.test_paths)}")
+    if dataset.other_files:
+        lines.append(f"other files, not images by their names: {dataset.other_files}")
+    return "\n".join(lines) + "\n"
+
+
+def _listed(paths: tuple[str, ...]) -> str:
+    return ", ".join(_shown(path) for path in paths)
+
+
+def _shown(path: str) -> str:
+    """A path that can be printed: odd bytes and line breaks escaped."""
+    return path if path.isprintable() else path.encode("unicode_escape", "surrogateescape").decode()

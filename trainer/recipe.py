@@ -1,0 +1,128 @@
+"""With which values is a model trained?
+
+Every value is an option on the command line and stored with the run. The report's recipe: ResNet18, earlier
+layers frozen, rotation, flip, crop and colour jitter, cross-entropy weighted inversely to class frequencies,
+Adam, batches of 32, 10 epochs.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from trainer.errors import RecipeInvalid
+
+Schedule = Literal["cosine", "constant"]
+ClassWeighting = Literal["inverse", "none"]
+Precision = Literal["float32", "bfloat16"]
+
+# Adam's step for a new head on frozen features, large enough for ten epochs to come close to a linear probe
+# fitted to convergence (benchmarks/linear_probe.py), and for a whole network that starts from random weights.
+HEAD_LEARNING_RATE = 1e-2
+WHOLE_LEARNING_RATE = 1e-3
+
+# What does not change the weights that come out, so that a resumed run may differ in it.
+_WITHOUT_EFFECT = ("num_workers",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every value of a training run; RecipeInvalid where one is out of range."""
+
+    name: str = "report"
+    weights: str = "imagenet"  # "imagenet", "none" or a file of weights
+    freeze_backbone: bool = True
+    image_size: int = 224  # pixels, the edge of the square that the network sees
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = HEAD_LEARNING_RATE
+    schedule: Schedule = "cosine"  # the learning rate falls to zero along half a cosine, or stays
+    weight_decay: float = 0.0
+    class_weighting: ClassWeighting = "inverse"
+    rotation_degrees: float = 10.0  # drawn from -x to +x
+    flip_probability: float = 0.5  # left to right
+    # Share of the area that a random crop keeps. Near 1: a defect at the part's edge must not be cropped
+    # away from an image that is labelled defective.
+    crop_scale_min: float = 0.9
+    crop_ratio_max: float = 1.05  # width / height of the crop, from 1/x to x
+    jitter_brightness: float = 0.1  # factor from 1 - x to 1 + x, like contrast and saturation
+    jitter_contrast: float = 0.1
+    jitter_saturation: float = 0.1
+    jitter_hue: float = 0.02  # turns of the colour circle, from -x to +x
+    seed: int = 0
+    num_workers: int = 4  # processes that read and augment; 0: this one
+    precision: Precision = "float32"  # of the backbone; bfloat16 is several times faster where the CPU has AMX
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise RecipeInvalid(f"{_option(name)} must lie between {low:g} and {high:g}, not {value:g}.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise RecipeInvalid(
+                    f"{_option(name)} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
+                )
+        if self.weights == "none" and self.freeze_backbone:
+            raise RecipeInvalid("Random weights cannot be frozen: nothing would be learned. Drop one of the two.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe that a checkpoint or a row holds; what this version does not know is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    def key(self) -> str:
+        """Names everything that changes the weights that come out; the same key, the same training."""
+        values = {name: value for name, value in self.to_dict().items() if name not in _WITHOUT_EFFECT}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of one step, counted from 0, of all `steps` of the run."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
+    """The report's recipe; from random weights nothing is frozen and the steps are smaller."""
+    frozen = weights != "none"
+    start = {
+        "weights": weights,
+        "freeze_backbone": frozen,
+        "learning_rate": HEAD_LEARNING_RATE if frozen else WHOLE_LEARNING_RATE,
+    }
+    return Recipe(**{**start, **changes})
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("image_size", 32, 4096),
+    ("epochs", 1, 100_000),
+    ("batch_size", 2, 65_536),
+    ("learning_rate", 1e-9, 10),
+    ("weight_decay", 0, 1),
+    ("rotation_degrees", 0, 180),
+    ("flip_probability", 0, 1),
+    ("crop_scale_min", 0.01, 1),
+    ("crop_ratio_max", 1, 4),
+    ("jitter_brightness", 0, 1),
+    ("jitter_contrast", 0, 1),
+    ("jitter_saturation", 0, 1),
+    ("jitter_hue", 0, 0.5),
+    ("seed", 0, 2**63 - 1),
+    ("num_workers", 0, 256),
+)
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "schedule": get_args(Schedule),
+    "class_weighting": get_args(ClassWeighting),
+    "precision": get_args(Precision),
+}

@@ -1,0 +1,122 @@
+"""How do a training and an evaluation become rows? All of them in one transaction, or none."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from db import checkpoints, evaluations
+from db.checkpoints import NewCheckpoint
+from db.engine import Session
+from db.evaluations import NewDataset, NewEvaluation, NewTrainingRun
+from db.models import Checkpoint
+from db.models import Evaluation as EvaluationRow
+from db.paths import to_text
+from trainer.dataset import DatasetSnapshot, Skip
+from trainer.evaluation import Evaluation
+from trainer.training import TrainingOutcome
+
+_LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
+
+
+def record_training(session: Session, outcome: TrainingOutcome, *, name: str, actor: str) -> Checkpoint:
+    """The training run, its data set and its checkpoint, as a candidate."""
+    dataset = evaluations.snapshot(session, _dataset(outcome.dataset))
+    run = evaluations.add_training_run(session, _run(outcome), dataset)
+    new = NewCheckpoint(
+        digest=outcome.digest,
+        name=name,
+        architecture=outcome.info.architecture,
+        positive_class=outcome.info.positive_class,
+        negative_class=outcome.info.class_names[0],
+        preprocessing=outcome.info.preprocessing.to_dict(),
+        size_bytes=outcome.checkpoint.stat().st_size,
+        training_run_id=run.id,
+    )
+    return checkpoints.register(session, new, actor=actor)
+
+
+def record_evaluation(
+    session: Session, judged: Evaluation, dataset: DatasetSnapshot, checkpoint: Checkpoint
+) -> EvaluationRow:
+    """The evaluation with its metrics, confusion cells and the score of every image."""
+    row = evaluations.snapshot(session, _dataset(dataset))
+    return evaluations.add_evaluation(session, _evaluation(judged), checkpoint_id=checkpoint.id, dataset=row)
+
+
+def _dataset(snapshot: DatasetSnapshot) -> NewDataset:
+    counts: dict[str, Any] = {}
+    for row in snapshot.counts:
+        counts.setdefault(row.split, {})[row.label] = row.count
+    return NewDataset(
+        fingerprint=snapshot.fingerprint,
+        root=to_text(snapshot.root),
+        positive_class=snapshot.positive,
+        class_names=list(snapshot.class_names),
+        counts=counts,
+        skipped=[[to_text(skip.path), skip.reason] for skip in snapshot.skipped],
+        twins_across_splits=sum(len(twin.test_paths) for twin in snapshot.twins),
+    )
+
+
+def _run(outcome: TrainingOutcome) -> NewTrainingRun:
+    return NewTrainingRun(
+        recipe={**outcome.recipe, "weights": outcome.weights_source, "weights_sha256": outcome.weights_sha256},
+        history=[asdict(epoch) for epoch in outcome.history],
+        device=outcome.device,
+        code_version=outcome.code_version,
+        library_versions={library: version(library) for library in _LIBRARIES},
+        resumed=outcome.resumed_after > 0,
+        started_at=outcome.started,
+        finished_at=outcome.finished,
+    )
+
+
+def _evaluation(judged: Evaluation) -> NewEvaluation:
+    metrics = judged.metrics
+    lines = [*metrics.per_class, metrics.macro, metrics.weighted]
+    return NewEvaluation(
+        split=judged.split or "all",
+        threshold=judged.threshold,
+        engine=judged.engine,
+        precision=judged.precision,
+        device=judged.device,
+        images=metrics.samples,
+        unreadable=len(judged.skipped),
+        accuracy=metrics.accuracy,
+        miss_rate=metrics.miss_rate,
+        false_alarm_rate=metrics.false_alarm_rate,
+        escapes_ppm=metrics.escapes_ppm,
+        auroc=metrics.auroc,
+        average_precision=metrics.average_precision,
+        ece=metrics.ece,
+        code_version=version("inspectq"),
+        class_metrics=[
+            {"position": position, "is_average": position >= len(metrics.per_class), **asdict(line)}
+            for position, line in enumerate(lines)
+        ],
+        cells=[
+            {"actual": cell.true_class, "predicted": cell.predicted_class, "images": cell.count}
+            for cell in metrics.confusion
+        ],
+        scores=[
+            {
+                "path": to_text(image.path),
+                "sha256": image.sha256,
+                "actual": image.label,
+                "score": image.score,
+                "reason_code": None,
+            }
+            for image in judged.images
+        ]
+        + [_unscored(skip) for skip in judged.skipped],
+    )
+
+
+def _unscored(skip: Skip) -> dict[str, Any]:
+    return {
+        "path": to_text(skip.path),
+        "sha256": None,
+        "actual": skip.label,
+        "score": None,
+        "reason_code": skip.reason,
+    }

@@ -1,0 +1,78 @@
+"""Where did an interrupted training stop, so that it can go on as if it never had?
+
+After each finished epoch one file holds the weights, the optimizer and the history. Nothing random has to be
+kept: every draw of an epoch follows from the recipe's seed and the epoch's number.
+"""
+
+import contextlib
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.errors import TrainerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What one epoch came to."""
+
+    epoch: int  # counted from 1
+    loss: float  # mean over the epoch's images, weighted as the recipe weights the classes
+    learning_rate: float  # of the epoch's last step
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """Everything that the next epoch starts from."""
+
+    network: dict[str, Any]  # state_dict
+    optimizer: dict[str, Any]  # state_dict
+    history: tuple[EpochRecord, ...]
+
+
+class StateFile:
+    """The state of one training, in a folder shared by all; `key` names recipe, weights and data set."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.path = folder / f"training-{key[:24]}.pt"
+
+    def write(self, state: TrainingState) -> None:
+        """Whole or not at all: an interruption leaves the previous epoch's file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "network": state.network,
+            "optimizer": state.optimizer,
+            "history": [asdict(record) for record in state.history],
+        }
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def read(self) -> TrainingState | None:
+        """The state after the last finished epoch; None where none was finished."""
+        if not self.path.exists():
+            return None
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            history = tuple(EpochRecord(**record) for record in content["history"])
+            return TrainingState(network=content["network"], optimizer=content["optimizer"], history=history)
+        except Exception as fault:  # torch names no common root for what a damaged file makes it raise
+            raise TrainerError(
+                f"The training state {self.path} is damaged ({type(fault).__name__}): train without --resume."
+            ) from fault
+
+    def remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()

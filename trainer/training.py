@@ -1,0 +1,143 @@
+"""How does a data set become a checkpoint?
+
+Weights, network, fit, file: either the checkpoint stands there whole and known by its digest, or there is none.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.augmentation import derived_seed
+from trainer.dataset import Dataset, DatasetSnapshot
+from trainer.errors import TrainingInterrupted
+from trainer.fit import Fit, run_fit
+from trainer.progress import OnStep
+from trainer.recipe import Recipe
+from trainer.resume import EpochRecord, StateFile
+from vision.checkpoint import CheckpointInfo, save_checkpoint
+from vision.network import ARCHITECTURE, Network, PretrainedWeights, build_network, freeze_backbone, load_weights
+from vision.preprocessing import Preprocessing
+from vision.runtime import choose_device
+
+_HEAD = -2  # stands where an image's number stands in derived_seed: the head's first weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What is trained, on what, and where its files go."""
+
+    dataset: Dataset
+    recipe: Recipe
+    checkpoint: Path  # the file to write
+    state_folder: Path  # where finished epochs are kept until the checkpoint is written
+    device: str = "auto"  # auto, cpu, cuda or cuda:N
+    resume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOutcome:
+    """Everything about a finished training that is worth a row."""
+
+    checkpoint: Path
+    digest: str  # sha256 of the checkpoint's bytes
+    info: CheckpointInfo
+    recipe: Mapping[str, Any]
+    dataset: DatasetSnapshot
+    weights_source: str  # "imagenet", "none" or a file's name
+    weights_sha256: str | None
+    history: tuple[EpochRecord, ...]
+    resumed_after: int  # epochs that an earlier, interrupted run had finished
+    device: str
+    torch_version: str
+    code_version: str
+    started: datetime  # UTC
+    finished: datetime  # UTC
+    seconds: float  # of this run, without what an interrupted one had spent
+
+
+def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
+    """Train and write the checkpoint.
+
+    Raises TrainingInterrupted on Ctrl-C (nothing is written but the state of finished epochs), WeightsError,
+    DeviceUnavailable, TrainingDiverged and DatasetError; after each of them there is no checkpoint.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    device = choose_device(plan.device)
+    weights = load_weights(plan.recipe.weights)
+    state = StateFile(plan.state_folder, _key(plan, weights))
+    if not plan.resume:
+        state.remove()
+    before = state.read()
+    resumed_after = 0 if before is None else len(before.history)
+    fit = Fit(dataset=plan.dataset, recipe=plan.recipe, device=torch.device(device), state=state, on_step=on_step)
+    network = _fresh_network(plan.recipe, weights)
+    plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        history = run_fit(fit, network, resume=plan.resume)
+        info = _info(plan, weights)
+        digest = save_checkpoint(plan.checkpoint, network, info)
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(_stopped(state, plan.recipe)) from None
+    state.remove()
+    return TrainingOutcome(
+        checkpoint=plan.checkpoint,
+        digest=digest,
+        info=info,
+        recipe=plan.recipe.to_dict(),
+        dataset=plan.dataset.snapshot(),
+        weights_source=weights.source,
+        weights_sha256=weights.sha256,
+        history=history,
+        resumed_after=resumed_after,
+        device=device,
+        torch_version=torch.__version__,
+        code_version=info.code_version,
+        started=started,
+        finished=datetime.now(UTC),
+        seconds=time.monotonic() - clock,
+    )
+
+
+def _fresh_network(recipe: Recipe, weights: PretrainedWeights) -> Network:
+    """The network before the first step; the same seed draws the same head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derived_seed(recipe.seed, 0, _HEAD))
+        network = build_network(pretrained_state=weights.state)
+    if recipe.freeze_backbone:
+        freeze_backbone(network)
+    return network
+
+
+def _key(plan: TrainingPlan, weights: PretrainedWeights) -> str:
+    parts = (plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _info(plan: TrainingPlan, weights: PretrainedWeights) -> CheckpointInfo:
+    return CheckpointInfo(
+        architecture=ARCHITECTURE,
+        class_names=(plan.dataset.negative, plan.dataset.positive),
+        positive_class=plan.dataset.positive,
+        preprocessing=Preprocessing(size=plan.recipe.image_size),
+        recipe={**plan.recipe.to_dict(), "weights": weights.source, "weights_sha256": weights.sha256},
+        dataset_fingerprint=plan.dataset.fingerprint,
+        code_version=version("inspectq"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _stopped(state: StateFile, recipe: Recipe) -> str:
+    kept = state.read()
+    if kept is None:
+        return "Training was interrupted before its first epoch was finished; no checkpoint was written."
+    return (
+        f"Training was interrupted after epoch {len(kept.history)} of {recipe.epochs}; no checkpoint was "
+        "written. The same command with --resume goes on from there."
+    )

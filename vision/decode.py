@@ -1,0 +1,284 @@
+"""How does a file become RGB pixels, in the one way that training and inspection share?
+
+The file is opened once and read once; its hash and its pixels come from the same bytes. Content decides the
+format, never the name. The conversion, whole (`CONVERSION_VERSION` changes whenever any of it does):
+
+- The orientation that EXIF, XMP or TIFF names is applied; where it cannot be read, pixels stay as stored.
+- Grey, palette, YCbCr and CMYK become RGB by Pillow's formulas; LAB through Little CMS to sRGB. Embedded
+  colour profiles are not applied: one camera's profile must not change what the network sees.
+- 16-bit grey is divided by 257 and rounded (12-bit TIFF by 4095/255; white-is-zero is inverted). Other 16-bit
+  pixels keep their upper byte, as Pillow reads them.
+- Alpha, or a colour marked as transparent, is composited over white.
+- 32-bit integer, floating-point and signed pixels have no defined range and are refused. So is more than one
+  page or frame, except in the multi-picture JPEG of phones, whose first picture is the photograph.
+
+Nothing here needs torch.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from vision.faults import Reason, StorageTrouble, Unreadable
+from vision.suffixes import IMAGE_SUFFIXES
+
+__all__ = [
+    "CONVERSION_VERSION",
+    "DEFAULT_LIMITS",
+    "IMAGE_SUFFIXES",
+    "Limits",
+    "Picture",
+    "Reason",
+    "StorageTrouble",
+    "Unreadable",
+    "read_image",
+]
+
+CONVERSION_VERSION = 1
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+TIFF_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
+
+# What the file system says about this one file, for good. Every other errno may pass, and is tried again.
+PERMANENT_ERRNO = {
+    errno.ENOENT: Reason.VANISHED,
+    errno.ENOTDIR: Reason.VANISHED,
+    errno.ENAMETOOLONG: Reason.VANISHED,
+    errno.ELOOP: Reason.NOT_A_FILE,
+    errno.EISDIR: Reason.NOT_A_FILE,
+    errno.ENXIO: Reason.NOT_A_FILE,  # what opening a socket answers
+    errno.ENODEV: Reason.NOT_A_FILE,
+    errno.EACCES: Reason.PERMISSION_DENIED,
+    errno.EPERM: Reason.PERMISSION_DENIED,
+}
+
+# Everything that Pillow's readers were seen to raise on damaged input.
+DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+GROWTH = 64 * 1024  # bytes read beyond the announced size, to see whether the file has grown
+EXIF_ORIENTATION = 0x0112
+TIFF_BITS_PER_SAMPLE = 258
+TIFF_PHOTOMETRIC = 262
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is refused before it costs memory."""
+
+    max_pixels: int = 250_000_000  # width x height; at four bytes each, 1 GB while decoding
+    max_bytes: int = 512 * 1024 * 1024  # the file on disk
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A file, read and decoded."""
+
+    image: Image.Image  # mode RGB, upright
+    sha256: str  # of the file's bytes
+    size: int  # of the file, in bytes
+    width: int  # pixels, upright
+    height: int  # pixels, upright
+
+
+def read_image(path: bytes | str | Path, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """Read one file and decode it. Raises `Unreadable` (permanent) or `StorageTrouble` (try again)."""
+    content = _read_bytes(path, limits.max_bytes)
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        image = _decode(content, limits.max_pixels)
+    except Unreadable as fault:
+        raise Unreadable(fault.reason, fault.detail, sha256=sha256, size=len(content)) from fault
+    except MemoryError as error:
+        # The pixel limit was checked before: this machine is short of memory now, the file is not at fault.
+        raise StorageTrouble(errno.ENOMEM, "not enough memory to decode the image") from error
+    return Picture(image=image, sha256=sha256, size=len(content), width=image.width, height=image.height)
+
+
+def _read_bytes(path: bytes | str | Path, max_bytes: int) -> bytes:
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever, before fstat could tell.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with io.FileIO(descriptor) as file:
+            return _read_regular(file, max_bytes)
+    except ValueError as error:  # a name with a zero byte inside can belong to no file
+        raise Unreadable(Reason.VANISHED, "no file can have this name") from error
+    except OSError as error:
+        words = os.strerror(error.errno or errno.EIO)
+        if error.errno in PERMANENT_ERRNO:
+            raise Unreadable(PERMANENT_ERRNO[error.errno], words) from error
+        raise StorageTrouble(error.errno, words) from error
+
+
+def _read_regular(file: io.FileIO, max_bytes: int) -> bytes:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable(Reason.NOT_A_FILE)
+    expected = status.st_size
+    chunks: list[bytes] = []
+    total = 0
+    # The file may grow while it is read, so the limit counts what arrived and not only what fstat announced.
+    while expected <= max_bytes and total <= max_bytes:
+        chunk = file.read(max(expected - total, 0) + GROWTH)
+        if not chunk:
+            break
+        chunks.append(chunk)
+        total += len(chunk)
+    if max(total, expected) > max_bytes:
+        detail = f"{max(total, expected)} bytes, the limit is {max_bytes}"
+        raise Unreadable(Reason.TOO_LARGE_BYTES, detail, size=max(total, expected))
+    return b"".join(chunks)
+
+
+def _decode(content: bytes, max_pixels: int) -> Image.Image:
+    if not content:
+        raise Unreadable(Reason.EMPTY_FILE)
+    _raise_pillow_ceiling(max_pixels)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_header(image, max_pixels)
+            image.load()
+            return _to_rgb(_upright(image))
+    except UnidentifiedImageError as error:
+        raise _cut_short(content) or _unidentified(content) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"more pixels than the limit of {max_pixels}") from error
+    except DECODE_ERRORS as error:
+        raise _cut_short(content) or _damaged(error) from error
+
+
+def _raise_pillow_ceiling(max_pixels: int) -> None:
+    """Let Pillow open what `max_pixels` allows; its own guard stays on above that.
+
+    Pillow's limit belongs to the whole process, so it only ever goes up here: a smaller limit of another
+    thread is kept by `_check_header`, which is the guard that counts.
+    """
+    if Image.MAX_IMAGE_PIXELS is None or max_pixels > Image.MAX_IMAGE_PIXELS:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+def _check_header(image: Image.Image, max_pixels: int) -> None:
+    """Refuse, before a pixel is decoded, what would cost too much or could only be inspected in part."""
+    if image.width * image.height > max_pixels:
+        detail = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
+    if image.width == 0 or image.height == 0:
+        raise Unreadable(Reason.CORRUPT, f"{image.width} x {image.height} pixels")
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise Unreadable(Reason.MULTIPLE_FRAMES)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn the picture as its metadata asks. Pillow has already turned a TIFF, and removed its tag."""
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except DECODE_ERRORS:  # damaged metadata beside sound pixels is no reason to withhold a verdict
+        return image
+    method = TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _grey16_to_rgb(image)
+    if image.mode == "LAB":
+        return _lab_to_rgb(image)
+    if image.mode in ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "La", "RGBa") and image.has_transparency_data:
+        return _over_white(image)
+    if image.mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"):
+        return image.convert("RGB")
+    raise Unreadable(Reason.UNSUPPORTED_PIXELS, f"pixels of mode {image.mode} have no defined conversion")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    top = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", top.size, "white"), top).convert("RGB")
+
+
+def _grey16_to_rgb(image: Image.Image) -> Image.Image:
+    tags = getattr(image, "tag_v2", {})
+    largest = 4095 if tags.get(TIFF_BITS_PER_SAMPLE) == (12,) else 65535
+    values = np.asarray(image).astype(np.uint32)
+    grey = ((values * 255 + largest // 2) // largest).clip(0, 255).astype(np.uint8)
+    if tags.get(TIFF_PHOTOMETRIC) == 0:  # Pillow inverts white-is-zero for 8 bits, but not for 16
+        grey = 255 - grey
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _lab_to_rgb(image: Image.Image) -> Image.Image:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    if converted is None:
+        raise Unreadable(Reason.UNSUPPORTED_PIXELS, "LAB pixels could not be converted")
+    return converted
+
+
+def _unidentified(content: bytes) -> Unreadable:
+    if content.startswith(SIGNATURES) or _is_webp(content):
+        return Unreadable(Reason.CORRUPT, "starts like an image, but its header is incomplete or damaged")
+    return Unreadable(Reason.NOT_AN_IMAGE, "not a JPEG, PNG, BMP, TIFF or WebP image")
+
+
+def _is_webp(content: bytes) -> bool:
+    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+
+
+def _cut_short(content: bytes) -> Unreadable | None:
+    """A file that names a place beyond its own end, where Pillow only says "damaged"."""
+    needed = 0
+    if _is_webp(content):  # names its length
+        needed = int.from_bytes(content[4:8], "little") + 8
+    elif content[:4] in TIFF_ORDERS:  # names the place of its first directory
+        needed = int.from_bytes(content[4:8], TIFF_ORDERS[content[:4]]) + 2
+    if needed <= len(content):
+        return None
+    return Unreadable(Reason.TRUNCATED, f"{len(content)} bytes, of at least {needed}")
+
+
+def _damaged(error: BaseException) -> Unreadable:
+    words = str(error) or type(error).__name__
+    cut = isinstance(error, EOFError) or "truncated" in words.lower()
+    return Unreadable(Reason.TRUNCATED if cut else Reason.CORRUPT, words)

@@ -1,0 +1,92 @@
+"""What happens to a picture between its file and the network, and how is that written down?
+
+The whole image is scaled to fit a square and padded, so that no edge of the part is ever cropped away.
+Training, evaluation and workers share this class; a checkpoint carries its values and their fingerprint.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from vision.decode import CONVERSION_VERSION
+
+# Per-channel mean and standard deviation of ImageNet's pixels in 0..1, as torchvision's weights expect them.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+MAX_SIZE = 4096  # pixels: a larger edge is a damaged file or a typing error, not a network's input
+
+
+class PreprocessingError(ValueError):
+    """The preprocessing that a file or a person names is none that this version knows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Everything between an upright RGB picture and the network's input."""
+
+    size: int = 224  # edge of the square, in pixels
+    resize: Literal["pad"] = "pad"  # scaled to fit, bilinear with antialiasing, centred, padded with the mean colour
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # per channel, pixels in 0..1
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.resize != "pad":
+            raise PreprocessingError(
+                f"resize mode {self.resize!r} is unknown here (known: 'pad'); a newer inspectq may know it"
+            )
+        if not 1 <= self.size <= MAX_SIZE:
+            raise PreprocessingError(f"size must be 1 to {MAX_SIZE} pixels, not {self.size}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise PreprocessingError("mean and std must each hold three numbers, and std positive ones")
+
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An RGB picture of any size as contiguous uint8 of shape (3, size, size), channels first, 0..255."""
+        square = Image.new("RGB", (self.size, self.size), self.padding_colour)
+        scale = self.size / max(image.size)
+        width, height = (max(1, round(edge * scale)) for edge in image.size)
+        fitted = image.resize((width, height), Image.Resampling.BILINEAR)
+        square.paste(fitted, ((self.size - width) // 2, (self.size - height) // 2))
+        return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """uint8 (N, 3, size, size) as float32 `(pixel / 255 - mean) / std`, on the batch's own device."""
+        mean = torch.tensor(self.mean, device=batch.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=batch.device).view(1, 3, 1, 1)
+        return batch.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+    @property
+    def padding_colour(self) -> tuple[int, int, int]:
+        """The mean as a colour: after normalisation the padding is (almost) zero."""
+        red, green, blue = (round(channel * 255) for channel in self.mean)
+        return red, green, blue
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of the sha256 over all that changes pixels, the decoder's conversion included."""
+        content = json.dumps({**self.to_dict(), "conversion": CONVERSION_VERSION}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values as JSON can hold them."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """The reverse of `to_dict`. Raises `PreprocessingError` on a missing, unknown or impossible value."""
+        try:
+            known = dict(values)
+            mean, std = (tuple(float(number) for number in known.pop(name)) for name in ("mean", "std"))
+            return cls(mean=mean, std=std, size=int(known.pop("size")), **known)  # type: ignore[arg-type]
+        except PreprocessingError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise PreprocessingError(f"this preprocessing is unknown here: {error}") from error

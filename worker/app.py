@@ -1,0 +1,149 @@
+"""Which Celery app carries the batches, and with which settings? (Why each: ARCHITECTURE.md, "The queue".)
+
+`inspectq worker` and `celery -A worker.app worker` start the same worker. This module and the
+pool's parent process never import torch: the model is loaded in the pool's child, so a crash
+costs one child, time limits work, and CUDA is never carried over a fork.
+"""
+
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+
+from db import heartbeats
+from db.batches import Message
+from db.engine import writing
+from db.errors import BrokerAway, ServiceAway
+from db.schema import open_database
+from db.settings import settings
+
+TASK = "inspectq.inspect_batch"
+QUEUE = "inspectq"
+KEY_PREFIX = "inspectq:"  # every key in Redis begins with it
+
+# Longer than any batch. Recovery comes from the lease in the database; Redis handing a message
+# out a second time while the first is being worked on would only cost a refused claim.
+VISIBILITY_SECONDS = 6 * 3600
+BATCH_SECONDS = 1800  # a batch that takes longer is wedged: its child is killed, its lease runs out
+
+app = Celery("inspectq", broker=settings().broker_url or "memory://", include=["worker.tasks"])
+app.conf.update(
+    task_default_queue=QUEUE,
+    task_serializer="json",
+    accept_content=["json"],
+    result_backend=None,
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,  # the lease decides: Celery would restart a crashing task for ever
+    task_soft_time_limit=BATCH_SECONDS - 60,
+    task_time_limit=BATCH_SECONDS,
+    task_track_started=True,
+    worker_pool="prefork",
+    worker_pool_start_method="spawn",
+    worker_concurrency=1,
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    worker_proc_alive_timeout=120,
+    worker_send_task_events=True,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "visibility_timeout": VISIBILITY_SECONDS,
+        "socket_timeout": 10,  # without it a frozen Redis hangs a publisher for ever
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "global_keyprefix": KEY_PREFIX,
+    },
+)
+
+
+def publish(messages: list[Message]) -> None:
+    """Put messages on the queue. Raises BrokerAway; what was not published is found by `db.batches.resend`."""
+    try:
+        with app.connection_for_write() as connection:
+            for message in messages:
+                app.send_task(
+                    TASK,
+                    args=(message.batch, message.attempt),
+                    argsrepr=readable(message),
+                    connection=connection,
+                    retry=False,
+                )
+    except (OperationalError, OSError) as error:
+        raise BrokerAway(broker_sentence(error)) from error
+
+
+def readable(message: Message) -> str:
+    """What Flower shows as the task's arguments."""
+    return (
+        f"(job {message.job}, batch {message.batch}, attempt {message.attempt}, "
+        f"{message.images} image{'' if message.images == 1 else 's'})"
+    )
+
+
+def messages_held() -> int:
+    """How many messages the broker holds, waiting or with a worker. Raises BrokerAway."""
+    try:
+        with app.connection_for_write() as connection, connection.channel() as channel:
+            waiting: int = channel.client.llen(QUEUE)
+            unacknowledged: int = channel.client.hlen("unacked")
+    except (OperationalError, OSError) as error:
+        raise BrokerAway(broker_sentence(error)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "redis":
+            raise BrokerAway(broker_sentence(error)) from error
+        raise
+    return waiting + unacknowledged
+
+
+def broker_sentence(error: BaseException) -> str:
+    """Which broker is away, why, and what to do, without its password."""
+    place = app.connection_for_write().as_uri()  # kombu masks the password
+    cause = " ".join(str(error).split())[:200]
+    return f"The broker {place} does not answer ({cause}). Start Redis, or correct INSPECTQ_BROKER_URL."
+
+
+def worker_name(device: str) -> str:
+    """`cpu-4711@host`: the device it runs on and the process, so that several on one host differ."""
+    if device == "auto":
+        device = "cuda" if Path("/dev/nvidia0").exists() else "cpu"  # torch decides later, in the child
+    return f"{device.replace(':', '')}-{os.getpid()}@{socket.gethostname()}"
+
+
+_stopping = threading.Event()
+
+
+@signals.worker_init.connect
+def _refuse_without_broker(**_: Any) -> None:
+    if not settings().broker_url:
+        raise SystemExit("No broker is set, so there is nothing to work on. Set INSPECTQ_BROKER_URL=redis://…")
+
+
+@signals.worker_ready.connect
+def _begin_beating(sender: Any, **_: Any) -> None:
+    threading.Thread(target=_beat, args=(sender.hostname,), name="heartbeat", daemon=True).start()
+
+
+@signals.worker_shutting_down.connect
+def _stop_beating(**_: Any) -> None:
+    _stopping.set()
+
+
+def _beat(name: str) -> None:
+    """Write the heartbeat row until the worker stops; a database that is away for a while is no reason to end."""
+    engine = None
+    while True:
+        try:
+            engine = engine or open_database(settings().effective_database_url)
+            with writing(engine) as session:
+                heartbeats.beat(session, name=name, role="worker")
+        except ServiceAway:
+            pass
+        if _stopping.wait(heartbeats.BEAT_SECONDS):
+            return
