@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
-from console.compose import COMPLETED, HEALTHY, Service, load_services, start_order
+from console.compose import COMPLETED, HEALTHY, Service, find_compose_file, load_services, start_order
+from console.passwords import cluster_variables
 from console.postgres import PostgresServer
-from console.processes import ClusterError, Launch, LocalProcess, ProcessFailed, write_private
+from console.processes import Launch, LocalProcess, ProcessFailed
 from console.servers import LOOPBACK, RedisServer, Server, free_port
 
 FOLDER = Path("inspectq-cluster")
-COMPOSE_FILE = "docker-compose.yml"
 READY_SECONDS = 120  # for a worker on a busy 2-core machine; it loads no model before its first batch
 HEALTH_SECONDS = 20  # the compose file's own limit for one health check
 HEALTH_PAUSE_SECONDS = 0.5  # a health check starts a Python, so not as fast as one can
+STOP_SECONDS = 60  # a worker finishes the batch in hand
 WATCH_SECONDS = 0.5
 _CLIENT = ("INSPECTQ_DATABASE_URL", "INSPECTQ_BROKER_URL", "INSPECTQ_HOME")
 
@@ -59,7 +59,7 @@ class LocalCluster:
         self._given = {"INSPECTQ_DATABASE_URL": database_url, "INSPECTQ_BROKER_URL": broker_url}
         self._stack = ExitStack()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._variables = _variables(self.folder)
+        self._variables = cluster_variables(self.folder)
         services = load_services(compose_file or find_compose_file(), self._variables)
         self._services = {s.name: s for s in start_order(s for s in services if not s.profiles)}
         self._flower_port = 0
@@ -124,7 +124,7 @@ class LocalCluster:
         exports = [f"  export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
         user, password = self.flower_login
         lines = [
-            f"Running: {', '.join([*self.servers, *(process.launch.name for process in self._lasting())])}",
+            f"Running: {', '.join(process.launch.name for process in self._lasting())}",
             f"Flower:  {self.flower_url}   user {user}, password {password}",
             f"Logs:    {self.folder / 'logs'}",
             "To use it, in another terminal:",
@@ -145,13 +145,20 @@ class LocalCluster:
             return
         if service.ports:
             self._flower_port = free_port(service.ports[0].published)
-        count = self.workers if service.name == "worker" else 1
-        for number in range(1, count + 1):
-            name = f"{service.name}-{number}" if service.name == "worker" else service.name
+        self._stack.callback(self._stop, service)
+        for name in self._names(service):
             process = LocalProcess(self._launch(name, service))
             self.processes[name] = process
-            self._stack.callback(process.stop)
             process.start()
+
+    def _stop(self, service: Service) -> None:
+        """Stop every process of a service at the same time."""
+        processes = self._processes_of(service)
+        for process in processes:
+            process.ask_to_stop()
+        with ExitStack() as stack:  # an interrupt in the middle still reaches the others
+            for process in processes:
+                stack.callback(process.finish, STOP_SECONDS)
 
     def _server(self, service: Service) -> Server | None:
         folder, variables = self.folder / "servers", self._variables
@@ -197,12 +204,14 @@ class LocalCluster:
         return value
 
     def _await(self, service: Service, condition: str) -> None:
-        """Return once `condition` holds for every process of the service. A server that started is healthy."""
-        for process in self._processes_of(service):
-            if condition == COMPLETED and process.wait(READY_SECONDS) != 0:
-                raise ProcessFailed(process, f"ended with status {process.returncode}")
-            if condition == HEALTHY and service.healthcheck:
-                process.wait_until(lambda: self._is_healthy(service), READY_SECONDS, HEALTH_PAUSE_SECONDS)
+        """Return once `condition` holds for the service. A server that started is healthy."""
+        processes = self._processes_of(service)
+        if condition == COMPLETED:
+            for process in processes:
+                if process.wait(READY_SECONDS) != 0:
+                    raise ProcessFailed(process, f"ended with status {process.returncode}")
+        elif condition == HEALTHY and service.healthcheck and processes:
+            processes[0].wait_until(lambda: self._is_healthy(service), READY_SECONDS, HEALTH_PAUSE_SECONDS)
 
     def _is_healthy(self, service: Service) -> bool:
         """Run the service's own health check once; what it says is in its log."""
@@ -222,9 +231,13 @@ class LocalCluster:
                 return False
         return probe.returncode == 0
 
+    def _names(self, service: Service) -> list[str]:
+        if service.name != "worker":
+            return [service.name]
+        return [f"worker-{number}" for number in range(1, self.workers + 1)]
+
     def _processes_of(self, service: Service) -> list[LocalProcess]:
-        names = [service.name, *(f"{service.name}-{number}" for number in range(1, self.workers + 1))]
-        return [self.processes[name] for name in names if name in self.processes]
+        return [self.processes[name] for name in self._names(service) if name in self.processes]
 
     def _lasting(self) -> list[LocalProcess]:
         """Every process that should run now, servers first."""
@@ -246,14 +259,6 @@ def run_cluster(cluster: LocalCluster, show: Callable[[str], None]) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def find_compose_file() -> Path:
-    """The compose file of the folder we are in, else of the project that this code lies in."""
-    for folder in (Path.cwd(), Path(__file__).parent.parent):
-        if (folder / COMPOSE_FILE).exists():
-            return folder / COMPOSE_FILE
-    raise ClusterError(f"There is no {COMPOSE_FILE} here. Run this in the project's folder.")
-
-
 def _interrupt(_: int, __: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -268,23 +273,3 @@ def _local(command: tuple[str, ...]) -> list[str]:
     """`command` with our own programs found beside the Python that runs this."""
     beside = Path(sys.executable).parent / command[0]
     return [str(beside) if beside.exists() else command[0], *command[1:]]
-
-
-def _variables(folder: Path) -> Mapping[str, str]:
-    """The environment, and where it has none the passwords of the last run here, or new ones.
-
-    Whatever is used is remembered in folder/.env: the data in the folder was made with it.
-    """
-    path = folder / ".env"
-    lines = path.read_text().splitlines() if path.exists() else []
-    remembered = dict(line.split("=", 1) for line in lines if "=" in line)
-    made = {
-        "POSTGRES_PASSWORD": secrets.token_hex(16),
-        "REDIS_PASSWORD": secrets.token_hex(16),
-        "INSPECTQ_FLOWER_AUTH": f"inspectq:{secrets.token_hex(8)}",
-    }
-    used = {name: os.environ.get(name) or remembered.get(name) or new for name, new in made.items()}
-    write_private(path, "".join(f"{name}={value}\n" for name, value in used.items()))
-    # Local processes see the whole disk; the folder only has to be one that exists.
-    images = os.environ.get("INSPECTQ_IMAGES") or str(Path.cwd())
-    return {**os.environ, "INSPECTQ_IMAGES": images, **used}

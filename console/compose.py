@@ -15,6 +15,7 @@ from typing import Any
 
 from console.processes import ClusterError
 
+FILE_NAME = "docker-compose.yml"
 COMPLETED, HEALTHY = "service_completed_successfully", "service_healthy"
 STARTED = "service_started"
 # $$, $NAME, ${NAME} and ${NAME<operator>word}; a lone $ matches the last branch and is refused.
@@ -66,6 +67,14 @@ class Service:
     def runs_once(self) -> bool:
         """Whether the service is expected to end."""
         return self.restart == "no"
+
+
+def find_compose_file() -> Path:
+    """The compose file of the folder we are in, else of the project that this code lies in."""
+    for folder in (Path.cwd(), Path(__file__).parent.parent):
+        if (folder / FILE_NAME).exists():
+            return folder / FILE_NAME
+    raise ComposeError(f"There is no {FILE_NAME} here. Run this in the project's folder.")
 
 
 def load_services(path: Path, variables: Mapping[str, str]) -> list[Service]:

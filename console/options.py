@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.terminal import progress_bar
+
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
+    from trainer.finding import Reading
     from trainer.recipe import Recipe
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -78,10 +81,8 @@ recipe_options = Composed(
 
 def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train", "test")) -> "Dataset":
     """The data set that the dataset options mean, every image opened once. Takes its own keys out of `options`."""
-    from console.terminal import progress_bar
     from trainer.finding import Reading
     from trainer.labels import LabelsFile
-    from trainer.opening import open_dataset
 
     folder, labels = options.pop("folder"), options.pop("labels")
     columns = {name: options.pop(name) for name in ("path_column", "label_column", "positive_if")}
@@ -94,6 +95,13 @@ def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train
         seed=options.pop("split_seed"),
         needed=needed,
     )
+    return opened(folder, reading)
+
+
+def opened(folder: Path, reading: "Reading") -> "Dataset":
+    """The data set in `folder`, read with a progress bar."""
+    from trainer.opening import open_dataset
+
     with progress_bar() as progress:
         task = progress.add_task("Opening every image", total=None)
         return open_dataset(folder, reading, lambda done, of: progress.update(task, completed=done, total=of))

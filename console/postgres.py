@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,10 +15,9 @@ import psycopg
 from psycopg import sql
 
 from console.accounts import reachable_home, reachable_programs, server_account
-from console.processes import POLL_SECONDS, ClusterError, Launch, LocalProcess, ProcessFailed, write_private
+from console.processes import ClusterError, Launch, LocalProcess, ProcessFailed, write_private
 from console.servers import LOOPBACK, START_SECONDS, Server, wheel_files
 
-LEFTOVER_SECONDS = 10  # how long the sessions of a killed server may take to notice
 _ROLE = _DATABASE = "inspectq"
 
 
@@ -59,25 +57,11 @@ class PostgresServer(Server):
 
     def start(self) -> None:
         """Start it, and make the database on the first time."""
-        self._start_after_crash()
+        super().start()
         with self._connection() as connection:
             exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone()
             if not exists:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
-
-    def _start_after_crash(self) -> None:
-        """Start it, again while sessions of a killed server still hold its shared memory.
-
-        They lead sessions of their own, out of reach of kill(), and leave by themselves in a moment.
-        """
-        deadline = time.monotonic() + LEFTOVER_SECONDS
-        while True:
-            try:
-                return super().start()
-            except ProcessFailed as error:
-                if "pre-existing shared memory block" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_SECONDS)
 
     def _launch(self) -> Launch:
         found = postgres_programs()
@@ -106,6 +90,7 @@ class PostgresServer(Server):
             folder=home,
             account=self.account,
             stop_signal=self.stop_signal,
+            lock=self.lock,
         )
 
     def _make_data(self, programs: Path, home: Path) -> None:

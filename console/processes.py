@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from db.errors import ServiceAway
 
 POLL_SECONDS = 0.05  # how often a starting or stopping process is looked at
+LOCK_SECONDS = 10  # how long what is left of a killed process may take to notice
 LOG_LINES = 15  # what an error quotes: a traceback's end or a server's refusal fits in it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -53,6 +56,7 @@ class Launch:
     folder: Path | None = None  # its working directory; None: ours
     account: Account | None = None  # None: ours
     stop_signal: signal.Signals = signal.SIGTERM  # what it takes as "finish and leave"
+    lock: Path | None = None  # held by the process and its children: no two run on the same data
 
 
 class LocalProcess:
@@ -84,11 +88,11 @@ class LocalProcess:
         return self._child is not None and self._child.poll() is None
 
     def start(self) -> None:
-        """Start the process; what it prints is appended to the log."""
+        """Start the process; what it prints is appended to the log. Raises ClusterError if its data is in use."""
         launch, account = self.launch, self.launch.account
         self._child = None
         launch.log.parent.mkdir(parents=True, exist_ok=True)
-        with launch.log.open("ab") as log:
+        with launch.log.open("ab") as log, _locked(launch) as lock:
             self._child = subprocess.Popen(  # noqa: S603  # the commands are the caller's, no shell
                 list(launch.command),
                 stdin=subprocess.DEVNULL,
@@ -100,6 +104,7 @@ class LocalProcess:
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
                 start_new_session=True,
+                pass_fds=lock,
                 preexec_fn=_die_with_parent(launch.stop_signal),
             )
         atexit.register(self.kill)
@@ -126,11 +131,20 @@ class LocalProcess:
         except subprocess.TimeoutExpired:
             raise ProcessFailed(self, f"did not end within {timeout:.0f} s") from None
 
+    def ask_to_stop(self) -> None:
+        """Send the stop signal and do not wait."""
+        if self._child is not None and self.running:
+            self._child.send_signal(self.launch.stop_signal)
+
     def stop(self, timeout: float = 30) -> None:
         """Ask it to finish; after `timeout` s, or when we are interrupted ourselves, kill it."""
-        if self._child is None or not self.running:
+        self.ask_to_stop()
+        self.finish(timeout)
+
+    def finish(self, timeout: float) -> None:
+        """Wait for one that was asked to stop; after `timeout` s, or when we are interrupted, kill it."""
+        if self._child is None:
             return
-        self._child.send_signal(self.launch.stop_signal)
         try:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -152,6 +166,35 @@ class LocalProcess:
             return "  (it printed nothing)"
         text = self.launch.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in text[-lines:]) or "  (it printed nothing)"
+
+
+@contextmanager
+def _locked(launch: Launch) -> Iterator[tuple[int, ...]]:
+    """The lock's descriptor, for the child to inherit: the lock is free once nobody has it open any more.
+
+    What is left of a killed run, sessions of PostgreSQL say, is waited for.
+    """
+    if launch.lock is None:
+        yield ()
+        return
+    descriptor = os.open(launch.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _lock(descriptor):
+            if time.monotonic() > deadline:
+                raise ClusterError(f"Another {launch.name} runs on the data in {launch.lock.parent}. Stop that one.")
+            time.sleep(POLL_SECONDS)
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_private(path: Path, text: str) -> None:

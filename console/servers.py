@@ -80,8 +80,6 @@ class Server(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.password = password or self._remembered("password") or secrets.token_hex(16)
         self.port = port or free_port(int(self._remembered("port") or 0) or None)
-        self._remember("password", self.password)
-        self._remember("port", str(self.port))
         self.process: LocalProcess | None = None
 
     def __enter__(self) -> Self:
@@ -117,6 +115,8 @@ class Server(ABC):
         except BaseException:
             self.process.kill()
             raise
+        self._remember("password", self.password)
+        self._remember("port", str(self.port))
 
     def stop(self) -> None:
         """Let it finish in good order: data on disk, connections closed."""
@@ -132,6 +132,11 @@ class Server(ABC):
     def log(self) -> Path:
         """What the server printed, over all starts in this folder."""
         return self.folder / f"{self.name}.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a server runs in this folder."""
+        return self.folder / f"{self.name}.lock"
 
     def _remembered(self, what: str) -> str | None:
         path = self.folder / f"{self.name}.{what}"
@@ -177,7 +182,7 @@ class RedisServer(Server):
         ]
         settings = self.folder / "redis.conf"
         write_private(settings, "\n".join(lines) + "\n")
-        return Launch(name=self.name, command=[str(self.program), str(settings)], log=self.log)
+        return Launch(name=self.name, command=[str(self.program), str(settings)], log=self.log, lock=self.lock)
 
     def answers(self) -> bool:
         """Whether it answers PING: not yet while it loads its data."""

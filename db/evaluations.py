@@ -136,11 +136,10 @@ def scores(session: Session, evaluation: int) -> Iterator[EvaluationScore]:
 
 def labelled_scores(session: Session, evaluation: int) -> Iterator[tuple[str, float]]:
     """(true class, P(defective)) of every image that could be read. The session must stay open meanwhile."""
-    query = select(EvaluationScore.actual, EvaluationScore.score).where(
-        EvaluationScore.evaluation_id == evaluation, EvaluationScore.score.is_not(None)
-    )
+    query = select(EvaluationScore.actual, EvaluationScore.score).where(EvaluationScore.evaluation_id == evaluation)
     for actual, score in session.execute(query.execution_options(yield_per=_FETCH_ROWS)):
-        yield actual, score
+        if score is not None:
+            yield actual, score
 
 
 def missed(session: Session, found: Evaluation, positive: str, *, limit: int) -> Sequence[EvaluationScore]:

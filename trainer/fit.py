@@ -8,8 +8,9 @@ of an uninterrupted one, with any number of worker processes.
 import math
 import signal
 import time
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -116,8 +117,7 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> tuple[EpochRecord, .
 
 def _run_epoch(fit: Fit, learner: _Learner, epoch: int) -> EpochRecord:
     started = time.monotonic()
-    loader = _loader(fit, epoch)
-    batches = len(loader)
+    loader, batches = _batches(fit, epoch)
     learner.network.train()
     total, images, rate = 0.0, 0, 0.0
     for number, batch in enumerate(loader, start=1):
@@ -133,8 +133,17 @@ def _run_epoch(fit: Fit, learner: _Learner, epoch: int) -> EpochRecord:
     return EpochRecord(epoch=epoch, loss=total / images, learning_rate=rate, seconds=seconds)
 
 
+def _batches(fit: Fit, epoch: int) -> tuple[Iterator[_Batch], int]:
+    """This epoch's batches, and how many they are."""
+    with warnings.catch_warnings():
+        # Its advice is to have no more workers than cores, but they also wait for disks.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader = _loader(fit, epoch)
+        return iter(loader), len(loader)
+
+
 def _loader(fit: Fit, epoch: int) -> DataLoader[Drawn]:
-    """Batches of _Batch in this epoch's order."""
+    """The epoch's images in the epoch's order."""
     samples = fit.dataset.part("train")
     generator = torch.Generator().manual_seed(derived_seed(fit.recipe.seed, epoch, _ORDER))
     # BatchNorm cannot learn from one image alone: a last batch of one is left out where it would have to.

@@ -54,9 +54,10 @@ class Condition:
     @classmethod
     def parse(cls, text: str) -> "Condition":
         bare = text.strip()
-        for symbol in sorted(_OPERATORS, key=len, reverse=True):
-            if bare.startswith(symbol) and bare.removeprefix(symbol).strip():
-                return cls(symbol=symbol, operand=bare.removeprefix(symbol).strip())
+        symbol = next((symbol for symbol in sorted(_OPERATORS, key=len, reverse=True) if bare.startswith(symbol)), "")
+        operand = bare.removeprefix(symbol).strip()
+        if symbol and operand:
+            return cls(symbol=symbol, operand=operand)
         raise LabelsError(f"--positive-if {text!r} is no condition: write one such as '>=0.5' or '!=ok'.")
 
     def holds(self, row: LabelRow) -> bool:

@@ -38,7 +38,10 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 32
     learning_rate: float = HEAD_LEARNING_RATE
-    schedule: Schedule = "cosine"  # the learning rate falls to zero along half a cosine, or stays
+    # Share of all steps in which the learning rate rises to its value: the features are all positive, so Adam's
+    # first full steps would push every logit the same way.
+    warmup_share: float = 0.1
+    schedule: Schedule = "cosine"  # after that it falls to zero along half a cosine, or stays
     weight_decay: float = 0.0
     class_weighting: ClassWeighting = "inverse"
     rotation_degrees: float = 10.0  # drawn from -x to +x
@@ -84,9 +87,12 @@ class Recipe:
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """The learning rate of one step, counted from 0, of all `steps` of the run."""
+        rising = self.warmup_share * steps
+        if step < rising:
+            return self.learning_rate * min(1.0, (step + 1) / rising)
         if self.schedule == "constant":
             return self.learning_rate
-        return self.learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+        return self.learning_rate * (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
 
 
 def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
@@ -110,6 +116,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("batch_size", 2, 65_536),
     ("learning_rate", 1e-9, 10),
     ("weight_decay", 0, 1),
+    ("warmup_share", 0, 0.9),
     ("rotation_degrees", 0, 180),
     ("flip_probability", 0, 1),
     ("crop_scale_min", 0.01, 1),

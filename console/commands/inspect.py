@@ -130,7 +130,9 @@ def retry(job: int, wait: bool) -> None:
 @click.command("results")
 @click.argument("job", type=int)
 @click.option("--disposition", type=click.Choice([kind.value.lower() for kind in Disposition], case_sensitive=False))
-@click.option("--format", "as_format", type=click.Choice(list(Format)), default="table", show_default=True)
+@click.option(
+    "--format", "as_format", type=click.Choice([str(kind) for kind in Format]), default="table", show_default=True
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
 def show_results(job: int, disposition: str | None, as_format: str, out: Path | None) -> None:
     """The verdicts of JOB, in the order of the paths."""

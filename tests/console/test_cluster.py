@@ -17,6 +17,7 @@ import redis
 import yaml
 
 from console.cluster import LocalCluster
+from console.compose import ComposeError
 from console.processes import ProcessFailed
 from console.servers import redis_programs
 
@@ -115,6 +116,12 @@ def test_a_second_run_keeps_passwords_and_ports(tmp_path: Path) -> None:
     with LocalCluster(tmp_path / "cluster", compose_file=path) as cluster:
         assert cluster.environment == first
     assert (tmp_path / "cluster" / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_that_would_break_a_url_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_PASSWORD", "a/b@c")
+    with pytest.raises(ComposeError, match="REDIS_PASSWORD stands inside URLs"):
+        LocalCluster(tmp_path / "cluster", compose_file=compose(tmp_path))
 
 
 def test_a_given_server_is_used_instead_of_a_new_one(tmp_path: Path, redis_url: str) -> None:

@@ -9,7 +9,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from console.processes import ProcessFailed
+import console.processes
+from console.processes import ClusterError, ProcessFailed
 from console.servers import LOOPBACK, PORTS, RedisServer, free_port, redis_programs
 
 
@@ -54,6 +55,14 @@ def test_a_second_run_in_the_folder_finds_port_and_password_again(tmp_path: Path
         url = first.url
     with RedisServer(tmp_path) as second:
         assert second.url == url
+
+
+def test_no_two_servers_run_on_the_same_data(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console.processes, "LOCK_SECONDS", 0.1)
+    second = RedisServer(redis_server.folder)
+    with pytest.raises(ClusterError, match=r"Another redis runs on the data in .*redis\. Stop that one"):
+        second.start()
+    assert redis.Redis.from_url(redis_server.url).ping()
 
 
 def test_a_redis_that_cannot_start_says_why(tmp_path: Path) -> None:

@@ -1,0 +1,9 @@
+"""What can a person look at, keep and hand on? One self-contained HTML file per job or evaluation.
+
+Loads matplotlib: import it where a report is written, not where a command is named.
+"""
+
+from console.report.evaluation import write_evaluation_report
+from console.report.job import write_job_report
+
+__all__ = ["write_evaluation_report", "write_job_report"]

@@ -1,0 +1,206 @@
+"""What do scores and curves look like? Inline SVG that follows the page's colours, in light and dark.
+
+Charts hold numbers and our own words only: names from a data set stand in HTML, where they are escaped.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from console.report.curves import Counts, Curves, Floats
+
+# matplotlib wants a colour; these stand for the page's CSS variables and are replaced by them in the SVG.
+_INKS = {
+    name: f"#0000{number:02x}"
+    for number, name in enumerate(
+        ("ink", "muted", "line", "surface", "pass", "fail", "review", "pass-soft", "fail-soft"), 1
+    )
+}
+_STYLE: Any = {  # rc_context wants every key as a literal type
+    "svg.fonttype": "none",  # text stays text: selectable, in the page's own font
+    "svg.hashsalt": "inspectq",  # ids that do not change from run to run
+    "svg.id": None,
+    "font.family": ["DejaVu Sans"],  # for measuring alone, and always there: matplotlib brings it
+    "font.size": 11,
+    "text.parse_math": False,
+    "text.color": _INKS["ink"],
+    "axes.edgecolor": _INKS["line"],
+    "axes.labelcolor": _INKS["muted"],
+    "axes.labelsize": 11,
+    "axes.linewidth": 1,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _INKS["line"],
+    "grid.linewidth": 0.75,
+    "xtick.color": _INKS["line"],
+    "ytick.color": _INKS["line"],
+    "xtick.labelcolor": _INKS["muted"],
+    "ytick.labelcolor": _INKS["muted"],
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+}
+_POINTS_PER_INCH = 72  # with this resolution, a point of the SVG is a pixel of the page
+_LOG_FROM = 100  # highest bin / lowest filled bin from which small bins vanish on a linear axis
+_CLOSE = 0.1  # limits nearer than this: their labels would touch
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Pixels."""
+
+    width: int
+    height: int
+
+
+WIDE, NARROW = Size(width=760, height=250), Size(width=340, height=230)
+WIDE_PAIR, NARROW_PAIR = Size(width=760, height=330), Size(width=340, height=310)
+SQUARE = Size(width=380, height=340)
+
+
+def verdict_histogram(edges: Floats, counts: Counts, limits: tuple[float, float], size: Size, *, key: str) -> Markup:
+    """How many images got which score; each bar in the colour of its verdict. limits: (pass_below, fail_from)."""
+    pass_below, fail_from = limits
+    middles = (edges[:-1] + edges[1:]) / 2
+    names = ["pass" if at < pass_below else "fail" if at >= fail_from else "review" for at in middles]
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _canvas(size, panels=1)
+        _bars(axes, edges, counts, [_INKS[name] for name in names])
+        _count_axis(axes, counts)
+        _limit_lines(axes, sorted({pass_below, fail_from}))
+        _score_axis(axes)
+        return _svg(figure, key)
+
+
+def class_histograms(edges: Floats, defective: Counts, good: Counts, at: float, size: Size, *, key: str) -> Markup:
+    """Scores of the defective images above, of the good ones below; in full on the wrong side of the threshold."""
+    middles = (edges[:-1] + edges[1:]) / 2
+    with mpl.rc_context(_STYLE):
+        figure, (upper, lower) = _canvas(size, panels=2)
+        _bars(upper, edges, defective, [_INKS["fail" if mid < at else "fail-soft"] for mid in middles])
+        _bars(lower, edges, good, [_INKS["pass" if mid >= at else "pass-soft"] for mid in middles])
+        for axes in (upper, lower):
+            _count_axis(axes, np.concatenate([defective, good]))
+        _limit_lines(upper, [at])
+        _limit_lines(lower, [at], labelled=False)
+        upper.tick_params(labelbottom=False)
+        _score_axis(lower)
+        return _svg(figure, key)
+
+
+def roc_chart(points: Curves, here: tuple[float, float] | None, *, key: str) -> Markup:
+    """Recall over the false alarm rate. here: (false alarm rate, recall) at the threshold."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _canvas(SQUARE, panels=1)
+        axes.plot([0, 1], [0, 1], color=_INKS["muted"], linewidth=1, linestyle=(0, (2, 4)))
+        axes.plot(points.false_alarm_rate, points.recall, color=_INKS["pass"], linewidth=2, clip_on=False, zorder=3)
+        _unit_square(axes, "false alarm rate", "recall", here)
+        return _svg(figure, key)
+
+
+def precision_recall_chart(
+    points: Curves, here: tuple[float, float] | None, *, share_defective: float, key: str
+) -> Markup:
+    """Precision over recall. here: (recall, precision) at the threshold; share_defective: what guessing reaches."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _canvas(SQUARE, panels=1)
+        axes.axhline(share_defective, color=_INKS["muted"], linewidth=1, linestyle=(0, (2, 4)))
+        # A step, as average precision sums it: between two points there is no threshold that gives more.
+        axes.step(
+            points.recall, points.precision, where="pre", color=_INKS["pass"], linewidth=2, clip_on=False, zorder=3
+        )
+        _unit_square(axes, "recall", "precision", here)
+        return _svg(figure, key)
+
+
+def _canvas(size: Size, *, panels: int) -> tuple[Figure, Sequence[Axes]]:
+    inches = (size.width / _POINTS_PER_INCH, size.height / _POINTS_PER_INCH)
+    figure = Figure(figsize=inches, dpi=_POINTS_PER_INCH, layout="constrained")
+    grid = figure.subplots(panels, 1, sharex=True, squeeze=False)
+    return figure, [row[0] for row in grid]
+
+
+def _bars(axes: Axes, edges: Floats, counts: Counts, colours: Sequence[str]) -> None:
+    filled = np.flatnonzero(counts)
+    widths = (edges[1:] - edges[:-1])[filled]
+    middles = (edges[1:] + edges[:-1])[filled] / 2
+    # 0.86: a hairline of the page between neighbours
+    axes.bar(middles, counts[filled], widths * 0.86, color=[colours[place] for place in filled.tolist()], linewidth=0)
+
+
+def _count_axis(axes: Axes, counts: Counts) -> None:
+    filled = counts[counts > 0]
+    if filled.size and filled.max() >= _LOG_FROM * filled.min():
+        axes.set_yscale("log")
+        axes.set_ylim(0.5, float(filled.max()) * 1.6)  # below 1, so that a bar of one image has a height
+        axes.yaxis.set_major_locator(LogLocator(base=10, numticks=5))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_ylabel("images, log scale")
+    else:
+        axes.set_ylim(0, max(1.0, float(counts.max(initial=0))) * 1.08)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+        axes.set_ylabel("images")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    axes.grid(axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _score_axis(axes: Axes) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axes.set_xlabel("score: probability of a defect")
+
+
+def _limit_lines(axes: Axes, limits: Sequence[float], *, labelled: bool = True) -> None:
+    close = len(limits) == 2 and limits[1] - limits[0] < _CLOSE
+    sides = ["right", "left"] if close else ["center"] * len(limits)
+    for at, side in zip(limits, sides, strict=True):
+        axes.axvline(at, color=_INKS["ink"], linewidth=1.25, linestyle=(0, (4, 3)))
+        if labelled:
+            up = axes.get_xaxis_transform()
+            axes.text(at, 1.02, f"{at:.4g}", transform=up, ha=side, va="bottom", weight="bold")
+
+
+def _unit_square(axes: Axes, across: str, upward: str, here: tuple[float, float] | None) -> None:
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=across, ylabel=upward, aspect="equal")
+    ticks, labels = [0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"]
+    axes.set_xticks(ticks, labels)
+    axes.set_yticks(ticks, labels)
+    axes.grid()
+    axes.tick_params(length=0)
+    if here is not None:
+        (dot,) = axes.plot([here[0]], [here[1]], "o", color=_INKS["fail"], markersize=11, clip_on=False, zorder=5)
+        dot.set(markeredgecolor=_INKS["surface"], markeredgewidth=2)  # a ring, to stand out on the line
+
+
+def _svg(figure: Figure, key: str) -> Markup:
+    """The figure as an element of the page. `key` is put before every id: a page holds several charts."""
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", transparent=True, metadata=_NO_METADATA)
+    svg = drawn.getvalue()
+    svg = svg[svg.index("<svg") :]
+    opening = rf'<svg viewBox="\1" class="{key}" aria-hidden="true">'
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', opening, svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'xlink:href="#', 'href="#', svg)
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{key}-", svg)
+    svg = re.sub(r"font: ((?:bold|\d+) )?([\d.]+)px [^;\"]+", _font, svg)
+    for name, colour in _INKS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return Markup(svg)  # noqa: S704 - drawn from numbers and constants of this module
+
+
+def _font(found: re.Match[str]) -> str:
+    weight = f"font-weight: {found[1].strip()}; " if found[1] else ""
+    return f"{weight}font-size: {found[2]}px"

@@ -1,0 +1,128 @@
+"""How good is a model on labelled images, and which ones did it get wrong?"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from console.report import charts, page
+from console.report.curves import Floats, bin_edges, count_scores, curves
+from console.report.judgement import Judgement, judgement
+from console.report.thumbnails import Exhibit, exhibit, explanation
+from db import evaluations
+from db.engine import Engine, Session, reading
+from db.models import Evaluation, EvaluationScore
+
+MOST_PICTURES = 60  # of each kind of mistake
+MOST_UNREADABLE = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What the database says about an evaluation, read in one transaction."""
+
+    evaluation: Evaluation
+    judgement: Judgement
+    defective: Floats  # scores: 8 bytes per image
+    good: Floats
+    missed: Sequence[EvaluationScore]
+    false_alarms: Sequence[EvaluationScore]
+    unreadable: Sequence[EvaluationScore]
+
+
+def write_evaluation_report(engine: Engine, evaluation_id: int, out: Path) -> None:
+    """Write the report of an evaluation to `out`, one self-contained HTML file.
+
+    Raises NotFound, and Refused where `out` cannot be written.
+    """
+    page.write(evaluation_page(engine, evaluation_id, made_at=datetime.now(UTC)), out)
+
+
+def evaluation_page(engine: Engine, evaluation_id: int, *, made_at: datetime) -> str:
+    """The report as text. The same rows and files give the same text at the same `made_at`."""
+    with reading(engine) as session:
+        facts = _read(session, evaluation_id)
+    root = facts.evaluation.dataset.root
+    run = facts.evaluation.checkpoint.training_run
+    unreadable = [
+        {"path": row.path, "actual": row.actual, "reason_code": row.reason_code, "why": explanation(row.reason_code)}
+        for row in facts.unreadable
+    ]
+    return page.render(
+        "evaluation.html.j2",
+        made_at,
+        {
+            "evaluation": facts.evaluation,
+            "judgement": facts.judgement,
+            "run": run,
+            "histograms": _histograms(facts),
+            "curves": _curves(facts),
+            "missed": _gallery(root, facts.missed, facts.judgement.missed),
+            "false_alarms": _gallery(root, facts.false_alarms, facts.judgement.alarms),
+            "unreadable": unreadable,
+            "unreadable_left_out": max(0, facts.evaluation.unreadable - len(unreadable)),
+        },
+    )
+
+
+def _read(session: Session, evaluation_id: int) -> _Facts:
+    found = evaluations.get(session, evaluation_id)
+    judged = judgement(found)
+    _ = found.checkpoint.training_run  # loaded here: the page is drawn after the session
+    defective, good = _scores(session, found.id, judged.positive)
+    return _Facts(
+        evaluation=found,
+        judgement=judged,
+        defective=defective,
+        good=good,
+        missed=evaluations.missed(session, found, judged.positive, limit=MOST_PICTURES),
+        false_alarms=evaluations.false_alarms(session, found, judged.positive, limit=MOST_PICTURES),
+        unreadable=evaluations.unreadable(session, found, limit=MOST_UNREADABLE),
+    )
+
+
+def _scores(session: Session, evaluation_id: int, positive: str) -> tuple[Floats, Floats]:
+    defective, good = array("d"), array("d")
+    for actual, score in evaluations.labelled_scores(session, evaluation_id):
+        (defective if actual == positive else good).append(score)
+    return np.array(defective), np.array(good)
+
+
+def _gallery(root: str, rows: Sequence[EvaluationScore], total: int) -> dict[str, Any]:
+    exhibits: list[Exhibit] = [exhibit(root, row.path, row.sha256, row.score) for row in rows]
+    return {"exhibits": exhibits, "total": total, "left_out": max(0, total - len(exhibits))}
+
+
+def _histograms(facts: _Facts) -> dict[str, Any]:
+    at = facts.evaluation.threshold
+    edges = bin_edges(at)
+    defective, good = count_scores(facts.defective, edges), count_scores(facts.good, edges)
+    if not defective.sum() and not good.sum():
+        return {}
+    return {
+        "wide": charts.class_histograms(edges, defective, good, at, charts.WIDE_PAIR, key="wide"),
+        "narrow": charts.class_histograms(edges, defective, good, at, charts.NARROW_PAIR, key="narrow"),
+    }
+
+
+def _curves(facts: _Facts) -> dict[str, Any]:
+    points = curves(facts.defective, facts.good)
+    if points is None:
+        return {}
+    counts = facts.judgement
+    recall = counts.found / counts.defective
+    predicted = counts.found + counts.alarms
+    alarms = (counts.alarms / counts.good, recall)
+    precision = (recall, counts.found / predicted) if predicted else None
+    share = counts.defective / (counts.defective + counts.good)
+    return {
+        "roc": charts.roc_chart(points, alarms, key="roc"),
+        "precision_recall": charts.precision_recall_chart(points, precision, share_defective=share, key="pr"),
+        "recall": recall,
+        "false_alarm_rate": alarms[0],
+        "precision": precision[1] if precision else None,
+    }

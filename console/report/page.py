@@ -1,0 +1,42 @@
+"""How does a report become one file that is whole, asks the network for nothing and runs nothing?"""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from console.report import wording
+from console.terminal import shown
+from db.errors import Refused
+
+
+def render(template: str, made_at: datetime, values: Mapping[str, Any]) -> str:
+    """The page as text. Every value is escaped, in text and in attributes, unless it is a drawn chart."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    for name in ("folder_and_name", "counted", "percent", "score", "limit", "figure", "moment", "duration"):
+        environment.filters[name] = getattr(wording, name)
+    return environment.get_template(template).render(values, made_at=made_at, version=version("inspectq"))
+
+
+def write(page: str, out: Path) -> None:
+    """Write `page` to `out`, which holds either all of it or what it held before. Raises Refused."""
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        # Paths are stored without them, but a lone surrogate must not cost the report.
+        unfinished.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
+        unfinished.replace(out)
+    except OSError as error:
+        raise Refused(f"The report cannot be written to {out}: {error.strerror}. Choose another --out.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Which small data sets and weights do the tests of this folder share?"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from trainer.dataset import Dataset
+from trainer.opening import open_dataset
+from trainer.recipe import Recipe, report_recipe
+from vision.network import build_network
+
+
+def draw_part(path: Path, defective: bool, seed: int) -> None:
+    """A grey disc on a dark ground, 72 x 72; a defective one has a bright gash."""
+    random = np.random.default_rng([seed, defective])
+    ground = random.normal(60, 8, (72, 72)).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(ground).convert("RGB")
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((8, 8, 64, 64), fill=(120, 125, 130))
+    if defective:
+        left, top = random.integers(18, 34, 2).tolist()
+        pen.rectangle((left, top, left + 18, top + 12), fill=(250, 240, 60))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def draw_split_folders(root: Path, train: int = 12, test: int = 4) -> Path:
+    """train/ and test/ with `train` and `test` images in each of the classes defective and ok."""
+    for split, count in (("train", train), ("test", test)):
+        for number in range(count):
+            seed = number + (1000 if split == "test" else 0)
+            draw_part(root / split / "defective" / f"part {number:02}.png", True, seed)
+            draw_part(root / split / "ok" / f"part {number:02}.png", False, seed)
+    return root
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """A folder of the test's own, of 12 training and 6 test images, to spoil."""
+    return draw_split_folders(tmp_path / "data", train=6, test=3)
+
+
+@pytest.fixture
+def draw() -> Callable[[Path, bool, int], None]:
+    """Draws one more part: path, whether it is defective, seed."""
+    return draw_part
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A read-only folder of 24 training and 8 test images."""
+    return draw_split_folders(tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture(scope="session")
+def dataset(parts: Path) -> Dataset:
+    return open_dataset(parts)
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state_dict of random weights: no real features, but real files and real shapes."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "backbone.pth"
+    torch.save(build_network(pretrained_state=None).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def small_recipe(weights_file: Path) -> Recipe:
+    """The report's recipe at a size that takes seconds."""
+    return report_recipe(weights=str(weights_file), image_size=64, epochs=2, batch_size=8, num_workers=0)

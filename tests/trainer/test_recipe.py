@@ -1,0 +1,63 @@
+"""Is the report's recipe the report's, and is a value out of range refused by its option's name?"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from trainer.errors import RecipeInvalid
+from trainer.recipe import Recipe, report_recipe
+
+
+def test_the_reports_values_are_the_defaults() -> None:
+    recipe = report_recipe()
+    assert (recipe.weights, recipe.freeze_backbone, recipe.class_weighting) == ("imagenet", True, "inverse")
+    assert (recipe.batch_size, recipe.epochs, recipe.num_workers) == (32, 10, 4)
+
+
+def test_from_random_weights_nothing_is_frozen() -> None:
+    assert report_recipe(weights="none").freeze_backbone is False
+    with pytest.raises(RecipeInvalid, match="cannot be frozen"):
+        report_recipe(weights="none", freeze_backbone=True)
+
+
+def test_a_recipe_survives_json() -> None:
+    recipe = report_recipe(weights="some.pth", epochs=3, jitter_hue=0.1)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"epochs": 0}, "--epochs"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+        ({"crop_scale_min": 1.5}, "--crop-scale-min"),
+        ({"schedule": "stairs"}, "--schedule"),
+        ({"flip_probability": -0.1}, "--flip-probability"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_options_name(change: dict[str, Any], option: str) -> None:
+    with pytest.raises(RecipeInvalid, match=f"^{option} must"):
+        report_recipe(**change)
+
+
+def test_the_key_changes_with_whatever_changes_the_weights_and_with_nothing_else() -> None:
+    recipe = report_recipe()
+    assert replace(recipe, num_workers=0).key() == recipe.key()
+    for change in ({"epochs": 11}, {"seed": 1}, {"precision": "bfloat16"}, {"rotation_degrees": 0}):
+        assert replace(recipe, **change).key() != recipe.key()  # type: ignore[arg-type]
+
+
+def test_the_learning_rate_rises_then_falls_to_almost_nothing() -> None:
+    recipe = report_recipe(learning_rate=0.01, warmup_share=0.1)
+    rates = [recipe.learning_rate_at(step, 100) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert max(rates) == pytest.approx(0.01)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-5
+
+
+def test_a_constant_schedule_stays_after_its_rise() -> None:
+    recipe = report_recipe(learning_rate=0.01, schedule="constant", warmup_share=0)
+    assert {recipe.learning_rate_at(step, 7) for step in range(7)} == {0.01}

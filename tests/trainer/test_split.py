@@ -1,0 +1,53 @@
+"""Is the split repeatable, stratified, and blind to groups' borders?"""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.split import stratified_split
+
+KEYS = [b"%04d.png" % number for number in range(200)]
+LABELS = ["bad" if number % 5 == 0 else "good" for number in range(200)]
+
+
+def test_every_class_gives_its_share_exactly() -> None:
+    in_test = stratified_split(KEYS, LABELS, test_share=0.25, seed=0)
+    taken = [label for label, test in zip(LABELS, in_test, strict=True) if test]
+    assert (taken.count("bad"), taken.count("good")) == (10, 40)
+
+
+def test_the_order_of_the_files_changes_nothing() -> None:
+    straight = dict(zip(KEYS, stratified_split(KEYS, LABELS, test_share=0.25, seed=0), strict=True))
+    shuffled = list(zip(KEYS, LABELS, strict=True))
+    random.Random(1).shuffle(shuffled)
+    keys, labels = [key for key, _ in shuffled], [label for _, label in shuffled]
+    assert straight == dict(zip(keys, stratified_split(keys, labels, test_share=0.25, seed=0), strict=True))
+
+
+def test_another_seed_draws_another_split() -> None:
+    first = stratified_split(KEYS, LABELS, test_share=0.25, seed=0)
+    assert first != stratified_split(KEYS, LABELS, test_share=0.25, seed=1)
+
+
+def test_the_draw_is_the_one_that_was_recorded() -> None:
+    """A stored split must still be the same with next year's libraries."""
+    in_test = stratified_split(KEYS[:12], LABELS[:12], test_share=0.25, seed=0)
+    assert [number for number, test in enumerate(in_test) if test] == [2, 9, 10]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["bad", "good"]), st.integers(0, 9)), min_size=1, max_size=60))
+def test_a_group_never_stands_on_both_sides(drawn: list[tuple[str, int]]) -> None:
+    labels = [label for label, _ in drawn]
+    groups = [b"%d" % group for _, group in drawn]
+    in_test = stratified_split(KEYS[: len(drawn)], labels, test_share=0.3, seed=0, groups=groups)
+    sides: dict[bytes, set[bool]] = {}
+    for group, test in zip(groups, in_test, strict=True):
+        sides.setdefault(group, set()).add(test)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+def test_groups_still_give_about_the_share() -> None:
+    groups = [b"%d" % (number // 4) for number in range(200)]
+    in_test = stratified_split(KEYS, LABELS, test_share=0.25, seed=0, groups=groups)
+    assert 40 <= sum(in_test) <= 60

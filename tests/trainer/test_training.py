@@ -1,0 +1,221 @@
+"""Does training learn, keep what is frozen, survive an interruption to the bit, and leave no half file?"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.dataset import Dataset
+from trainer.errors import DatasetError, TrainerError, TrainingDiverged, TrainingInterrupted
+from trainer.fit import class_weights
+from trainer.opening import open_dataset
+from trainer.progress import Step
+from trainer.recipe import Recipe, report_recipe
+from trainer.training import TrainingOutcome, TrainingPlan, train
+from vision.checkpoint import load_checkpoint
+from vision.network import load_weights
+
+Plan = Callable[..., TrainingPlan]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, dataset: Dataset, small_recipe: Recipe) -> Plan:
+    def make(name: str = "model", **changes: object) -> TrainingPlan:
+        whole = TrainingPlan(
+            dataset=dataset,
+            recipe=small_recipe,
+            checkpoint=tmp_path / "models" / f"{name}.safetensors",
+            state_folder=tmp_path / "state",
+            device="cpu",
+        )
+        return replace(whole, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+def weights_of(outcome: TrainingOutcome) -> dict[str, torch.Tensor]:
+    return load_checkpoint(outcome.checkpoint, outcome.digest).network.state_dict()
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def interrupt_in_epoch(epoch: int) -> Callable[[Step], None]:
+    def on_step(step: Step) -> None:
+        if step.epoch == epoch:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_the_outcome_and_the_file_say_where_the_model_comes_from(plan: Plan, weights_file: Path) -> None:
+    made = plan()
+    outcome = train(made)
+    info = load_checkpoint(outcome.checkpoint, outcome.digest).info
+    assert info == outcome.info
+    assert (info.class_names, info.positive_class) == (("ok", "defective"), "defective")
+    assert info.dataset_fingerprint == made.dataset.fingerprint
+    assert (info.recipe["batch_size"], info.preprocessing.size) == (8, 64)
+    assert (outcome.weights_source, outcome.weights_sha256) == (
+        weights_file.name,
+        load_weights(weights_file).sha256,
+    )
+    assert [record.epoch for record in outcome.history] == [1, 2]
+    assert list(made.checkpoint.parent.iterdir()) == [made.checkpoint]
+    assert list(made.state_folder.glob("*")) == []
+
+
+def test_frozen_layers_and_their_statistics_do_not_move(plan: Plan, weights_file: Path) -> None:
+    after = weights_of(train(plan()))
+    before = load_weights(weights_file).state
+    assert before is not None
+    frozen = {key for key in before if not key.startswith("fc.")}
+    assert any("running_mean" in key for key in frozen)
+    assert all(torch.equal(after[key], before[key]) for key in frozen)
+
+
+def test_from_random_weights_everything_moves(plan: Plan, small_recipe: Recipe) -> None:
+    recipe = report_recipe(weights="none", image_size=64, epochs=1, batch_size=8, num_workers=0)
+    first = weights_of(train(plan(recipe=recipe)))
+    second = weights_of(train(plan(recipe=replace(recipe, epochs=2))))
+    still = [key for key in first if torch.equal(first[key], second[key]) and "num_batches" not in key]
+    assert still == []
+
+
+def test_the_loss_falls(plan: Plan, small_recipe: Recipe) -> None:
+    history = train(plan(recipe=replace(small_recipe, epochs=6))).history
+    assert history[-1].loss < history[0].loss
+
+
+def test_the_same_seed_trains_the_same_model_with_any_number_of_workers(plan: Plan, small_recipe: Recipe) -> None:
+    alone = weights_of(train(plan("alone")))
+    helped = weights_of(train(plan("helped", recipe=replace(small_recipe, num_workers=2))))
+    other = weights_of(train(plan("other", recipe=replace(small_recipe, seed=1))))
+    assert same(alone, helped)
+    assert not same(alone, other)
+
+
+@pytest.mark.parametrize("weights", ["frozen", "none"])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    plan: Plan, small_recipe: Recipe, weights: str
+) -> None:
+    recipe = replace(small_recipe, epochs=3)
+    if weights == "none":
+        recipe = replace(recipe, weights="none", freeze_backbone=False, learning_rate=1e-3)
+    straight = train(plan("straight", recipe=recipe))
+    with pytest.raises(TrainingInterrupted, match=r"after epoch 2 of 3.*--resume"):
+        train(plan("stopped", recipe=recipe), interrupt_in_epoch(3))
+    assert not plan("stopped").checkpoint.exists()
+    resumed = train(plan("stopped", recipe=recipe, resume=True))
+    assert resumed.resumed_after == 2
+    assert same(weights_of(resumed), weights_of(straight))
+    assert [record.loss for record in resumed.history] == [record.loss for record in straight.history]
+
+
+def test_an_interruption_leaves_the_older_checkpoint_untouched(plan: Plan) -> None:
+    made = plan()
+    digest = train(made).digest
+    with pytest.raises(TrainingInterrupted, match="before its first epoch"):
+        train(made, interrupt_in_epoch(1))
+    assert load_checkpoint(made.checkpoint, digest).digest == digest
+
+
+def test_without_resume_an_interrupted_training_starts_over(plan: Plan) -> None:
+    with pytest.raises(TrainingInterrupted):
+        train(plan(), interrupt_in_epoch(2))
+    assert train(plan()).resumed_after == 0
+
+
+def test_another_recipe_does_not_resume_what_this_one_left(plan: Plan, small_recipe: Recipe) -> None:
+    with pytest.raises(TrainingInterrupted):
+        train(plan(), interrupt_in_epoch(2))
+    assert train(plan(recipe=replace(small_recipe, seed=1), resume=True)).resumed_after == 0
+
+
+def test_a_damaged_state_is_one_sentence(plan: Plan) -> None:
+    with pytest.raises(TrainingInterrupted):
+        train(plan(), interrupt_in_epoch(2))
+    (state,) = plan().state_folder.iterdir()
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(TrainerError, match="train without --resume"):
+        train(plan(resume=True))
+
+
+def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(
+    plan: Plan, small_recipe: Recipe, weights_file: Path, tmp_path: Path
+) -> None:
+    state = torch.load(weights_file, weights_only=True)
+    state["conv1.weight"].fill_(float("nan"))
+    torch.save(state, tmp_path / "nan.pth")
+    made = plan(recipe=replace(small_recipe, weights=str(tmp_path / "nan.pth")))
+    with pytest.raises(TrainingDiverged, match="The loss became nan"):
+        train(made)
+    assert not made.checkpoint.exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_vanishes_while_training_ends_it_by_name(
+    folders: Path, plan: Plan, small_recipe: Recipe, workers: int
+) -> None:
+    dataset = open_dataset(folders)
+    (folders / dataset.part("train")[0].path).unlink()
+    with pytest.raises(DatasetError, match=r"part 00\.png cannot be read any more"):
+        train(plan(dataset=dataset, recipe=replace(small_recipe, num_workers=workers)))
+
+
+def test_classes_weigh_inversely_to_their_frequency(dataset: Dataset, small_recipe: Recipe) -> None:
+    few = [sample for sample in dataset.part("train") if sample.is_defective][:4]
+    many = [sample for sample in dataset.part("train") if not sample.is_defective]
+    uneven = replace(dataset, samples=(*few, *many))
+    assert class_weights(uneven, small_recipe).tolist() == pytest.approx([16 / (2 * 12), 16 / (2 * 4)])
+    assert class_weights(uneven, replace(small_recipe, class_weighting="none")).tolist() == [1, 1]
+
+
+STOPPED_BY_CTRL_C = """
+import sys
+from pathlib import Path
+from trainer.errors import TrainingInterrupted
+from trainer.opening import open_dataset
+from trainer.recipe import report_recipe
+from trainer.training import TrainingPlan, train
+
+root, weights, folder = map(Path, sys.argv[1:])
+recipe = report_recipe(weights=str(weights), image_size=64, epochs=100000, batch_size=8, num_workers=2)
+plan = TrainingPlan(
+    dataset=open_dataset(root), recipe=recipe, checkpoint=folder / "model", state_folder=folder, device="cpu"
+)
+try:
+    train(plan, lambda step: step.epoch == 2 and print("learning", flush=True))
+except TrainingInterrupted as stop:
+    print(stop)
+"""
+
+
+def test_ctrl_c_ends_a_training_with_its_workers_quietly_and_without_a_file(
+    parts: Path, weights_file: Path, tmp_path: Path, repository_root: Path
+) -> None:
+    """The signal goes to the whole process group, as a terminal sends it."""
+    command = [sys.executable, "-c", STOPPED_BY_CTRL_C, str(parts), str(weights_file), str(tmp_path)]
+    with subprocess.Popen(
+        command,
+        cwd=repository_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "learning\n"
+        os.killpg(process.pid, signal.SIGINT)
+        out, complaints = process.communicate()
+    assert "no checkpoint was written. The same command with --resume goes on" in out
+    assert (process.returncode, complaints) == (0, "")
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".pt"

@@ -1,0 +1,58 @@
+"""Is a thumbnail small, upright, and of the very file that was inspected?"""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vision.faults import Reason, Unreadable
+from vision.thumbnail import Altered, make_thumbnail
+
+
+def _saved(path: Path, size: tuple[int, int], **options: object) -> str:
+    Image.new("RGB", size, (200, 60, 20)).save(path, **options)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_large_image_is_reduced_and_keeps_its_proportions(tmp_path: Path) -> None:
+    sha256 = _saved(tmp_path / "a.png", (1200, 600))
+    small = make_thumbnail(tmp_path / "a.png", sha256, edge=300)
+    with Image.open(io.BytesIO(small.jpeg)) as image:
+        assert image.format == "JPEG"
+        assert image.size == (small.width, small.height) == (300, 150)
+
+
+def test_a_small_image_is_not_enlarged(tmp_path: Path) -> None:
+    sha256 = _saved(tmp_path / "a.png", (40, 30))
+    small = make_thumbnail(tmp_path / "a.png", sha256)
+    assert (small.width, small.height) == (40, 30)
+
+
+def test_the_orientation_of_the_camera_is_honoured(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sha256 = _saved(tmp_path / "a.jpg", (80, 40), exif=exif)
+    small = make_thumbnail(tmp_path / "a.jpg", sha256)
+    assert (small.width, small.height) == (40, 80)
+
+
+def test_a_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
+    sha256 = _saved(tmp_path / "a.png", (40, 30))
+    _saved(tmp_path / "a.png", (41, 30))
+    with pytest.raises(Altered):
+        make_thumbnail(tmp_path / "a.png", sha256)
+
+
+def test_a_file_whose_new_bytes_are_no_image_is_refused_as_altered(tmp_path: Path) -> None:
+    sha256 = _saved(tmp_path / "a.png", (40, 30))
+    (tmp_path / "a.png").write_text("no image any more")
+    with pytest.raises(Altered):
+        make_thumbnail(tmp_path / "a.png", sha256)
+
+
+def test_a_file_that_is_gone_is_reported_as_vanished(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable) as caught:
+        make_thumbnail(tmp_path / "gone.png", "0" * 64)
+    assert caught.value.reason is Reason.VANISHED

@@ -1,0 +1,48 @@
+"""What does an inspected image look like, small enough to embed, and is it still the very same file?"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from vision.decode import read_image
+from vision.faults import Unreadable
+
+DEFAULT_EDGE = 320  # pixels: sharp at 160 CSS pixels on a screen of double density
+_JPEG_QUALITY = 80
+
+
+class Altered(Exception):
+    """The file's bytes are not those that were inspected; whatever it shows is no evidence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """A small copy of an image, upright."""
+
+    jpeg: bytes
+    width: int  # pixels
+    height: int  # pixels
+
+
+def make_thumbnail(path: bytes | str | Path, sha256: str, *, edge: int = DEFAULT_EDGE) -> Thumbnail:
+    """A JPEG of at most `edge` x `edge` pixels of the file whose bytes have this sha256 (64 hex digits).
+
+    An image that is smaller already is not enlarged. Raises Altered where the bytes are others, Unreadable
+    and StorageTrouble as `vision.decode.read_image` does.
+    """
+    try:
+        picture = read_image(path)
+    except Unreadable as fault:
+        if fault.sha256 not in (None, sha256):
+            raise Altered from fault
+        raise
+    if picture.sha256 != sha256:
+        raise Altered
+    image = picture.image
+    # reducing_gap: a first, coarse step makes a 50-megapixel photograph several times cheaper.
+    image.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return Thumbnail(jpeg=encoded.getvalue(), width=image.width, height=image.height)
