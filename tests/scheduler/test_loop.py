@@ -1,0 +1,153 @@
+"""Does a tick plan, send, recover and finish, whatever the queue does meanwhile?"""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from db import batches, heartbeats, jobs
+from db.batches import Message
+from db.engine import Engine, reading, writing
+from db.errors import BrokerAway
+from db.models import Batch, BatchState, JobState
+from scheduler import loop
+from scheduler.loop import Scheduler
+from scheduler.submission import submit
+from tests.rows import add_job, add_model, claim_next, verdicts
+
+
+class Queue:
+    """A queue that can be away and can lose what it holds."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.away = False
+
+    def publish(self, messages: list[Message]) -> None:
+        if self.away:
+            raise BrokerAway("Redis does not answer.")
+        self.messages += messages
+
+    def held(self) -> int:
+        return len(self.messages)
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue()
+
+
+@pytest.fixture
+def scheduler(engine: Engine, queue: Queue) -> Scheduler:
+    return Scheduler(engine, publish=queue.publish, held=queue.held, window=4, max_attempts=2)
+
+
+def states(engine: Engine) -> list[BatchState]:
+    with reading(engine) as session:
+        return list(session.scalars(select(Batch.state).order_by(Batch.id)))
+
+
+def inspect_sent(engine: Engine, queue: Queue) -> None:
+    with writing(engine) as session:
+        for message in queue.messages:
+            held = batches.claim(session, message.batch, message.attempt, worker="w", lease_seconds=60)
+            assert held is not None
+            batches.finish(session, held, verdicts(held))
+    queue.messages.clear()
+
+
+def test_a_job_is_planned_sent_and_finished(engine: Engine, scheduler: Scheduler, queue: Queue, tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.jpg").write_bytes(b"")
+    with writing(engine) as session:
+        add_model(session)
+    job = submit(engine, tmp_path, model="tiny", priority=0, batch_images=2)
+    assert scheduler.tick()
+    assert [message.images for message in queue.messages] == [2, 2, 1]
+    inspect_sent(engine, queue)
+    assert scheduler.tick()
+    with reading(engine) as session:
+        assert jobs.get(session, job).state is JobState.DONE
+        assert jobs.ledger(session, job).passed == 5
+    assert not scheduler.tick(), "an idle scheduler should pause"
+
+
+def test_no_more_than_the_window_is_on_the_queue(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+    add_job(engine, [[str(number)] for number in range(10)])
+    scheduler.tick()
+    scheduler.tick()
+    assert len(queue.messages) == 4
+
+
+def test_while_the_broker_is_away_nothing_counts_as_sent(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+    add_job(engine, [["a"], ["b"]])
+    queue.away = True
+    with pytest.raises(BrokerAway):
+        scheduler.tick()
+    assert states(engine) == [BatchState.PLANNED] * 2
+    queue.away = False
+    scheduler.tick()
+    assert len(queue.messages) == 2
+
+
+def test_messages_that_the_queue_lost_are_sent_again(
+    engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
+    add_job(engine, [["a"], ["b"]])
+    scheduler.tick()
+    scheduler.tick()
+    assert len(queue.messages) == 2, "what the queue still holds is not sent twice"
+    queue.messages.clear()
+    scheduler.tick()
+    assert len(queue.messages) == 2
+
+
+def test_a_batch_whose_worker_died_is_sent_again_as_the_next_attempt(
+    engine: Engine, scheduler: Scheduler, queue: Queue
+) -> None:
+    add_job(engine, [["a"]])
+    claim_next(engine, lease_seconds=-1)
+    scheduler.tick()
+    assert [message.attempt for message in queue.messages] == [2]
+
+
+def test_a_batch_that_kills_every_worker_fails_its_job_and_only_it(
+    engine: Engine, scheduler: Scheduler, queue: Queue
+) -> None:
+    doomed = add_job(engine, [["poison"]])
+    with writing(engine) as session:
+        session.execute(update(Batch).values(attempt=3))
+    other = add_job(engine, [["a"]])
+    scheduler.tick()
+    with reading(engine) as session:
+        row = jobs.get(session, doomed)
+    assert row.state is JobState.FAILED
+    assert f"inspectq jobs retry {doomed}" in (row.state_reason or "")
+    assert [message.job for message in queue.messages] == [other]
+
+
+def test_the_loop_beats_and_stops_when_it_is_told_to(engine: Engine, queue: Queue) -> None:
+    job = add_job(engine, [["a"]])
+    stop, sent = threading.Event(), threading.Event()
+
+    def publish(messages: list[Message]) -> None:
+        queue.publish(messages)
+        sent.set()
+
+    scheduler = Scheduler(engine, publish=publish, held=queue.held, window=4, max_attempts=2)
+    thread = threading.Thread(target=scheduler.run, args=("s@here", stop))
+    thread.start()
+    assert sent.wait(30)
+    with reading(engine) as session:
+        assert heartbeats.alive(session, role="scheduler", on_host="here") == ["s@here"]
+        assert heartbeats.alive(session, role="scheduler", on_host="elsewhere") == []
+        assert heartbeats.alive(session, role="worker") == []
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    inspect_sent(engine, queue)
+    scheduler.tick()
+    with reading(engine) as session:
+        assert jobs.get(session, job).state is JobState.DONE

@@ -1,0 +1,143 @@
+"""Is a folder planned whole, in small transactions, also when the planner dies in between?"""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from db import checkpoints, jobs
+from db.engine import Engine, reading, writing
+from db.models import Batch, InspectionJob, JobState
+from scheduler import planning
+from scheduler.planning import Planner
+from scheduler.submission import submit
+from tests.rows import add_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for number in range(23):
+        file = root / f"line-{number % 3}" / f"{number:02}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    (root / "line-1" / "notes.txt").write_text("")
+    (root / "line-2" / "zz.txt").write_text("")
+    return root
+
+
+@pytest.fixture
+def job(engine: Engine, folder: Path) -> int:
+    with writing(engine) as session:
+        add_model(session)
+    return submit(engine, folder, model="tiny", priority=0, batch_images=2)
+
+
+def claim(engine: Engine) -> Planner:
+    with writing(engine) as session:
+        claimed = jobs.claim_planning(session)
+    assert claimed is not None
+    return Planner(engine, claimed)
+
+
+def planned(engine: Engine, job: int) -> tuple[InspectionJob, list[str]]:
+    with reading(engine) as session:
+        batches = session.scalars(select(Batch).order_by(Batch.sequence)).all()
+        assert [row.sequence for row in batches] == list(range(len(batches)))
+        return jobs.get(session, job), [path for row in batches for path in row.paths]
+
+
+def every_image(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*.jpg"))
+
+
+def test_every_image_is_planned_once_and_the_rest_counted(
+    engine: Engine, job: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "BATCHES_PER_CHUNK", 3)
+    planner = claim(engine)
+    while planner.advance():
+        pass
+    row, paths = planned(engine, job)
+    assert paths == every_image(folder)
+    assert (row.state, row.submitted, row.planned_batches, row.other_files) == (JobState.RUNNING, 23, 12, 2)
+
+
+@pytest.mark.parametrize("chunks_before_death", [0, 1, 2, 3])
+def test_a_killed_planner_is_followed_without_gap_or_repetition(
+    engine: Engine, job: int, folder: Path, monkeypatch: pytest.MonkeyPatch, chunks_before_death: int
+) -> None:
+    monkeypatch.setattr(planning, "BATCHES_PER_CHUNK", 3)
+    dead = claim(engine)
+    for _ in range(chunks_before_death):
+        assert dead.advance()
+    with writing(engine) as session:
+        session.execute(update(InspectionJob).values(planner_lease_until=None))
+    heir = claim(engine)
+    assert not dead.advance(), "the dead planner's ghost must not write"
+    while heir.advance():
+        pass
+    row, paths = planned(engine, job)
+    assert paths == every_image(folder)
+    assert (row.submitted, row.other_files) == (23, 2)
+
+
+def test_a_cancelled_job_is_not_planned_any_further(engine: Engine, job: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "BATCHES_PER_CHUNK", 3)
+    planner = claim(engine)
+    assert planner.advance()
+    with writing(engine) as session:
+        jobs.cancel(session, job, actor="anna")
+    assert not planner.advance()
+    with reading(engine) as session:
+        assert jobs.ledger(session, job).cancelled == 6
+
+
+def test_a_folder_that_vanished_fails_the_job_with_the_reason(engine: Engine, job: int, folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+    assert not claim(engine).advance()
+    with reading(engine) as session:
+        row = jobs.get(session, job)
+    assert row.state is JobState.FAILED
+    assert "No such file" in (row.state_reason or "")
+    assert "inspectq jobs retry" in (row.state_reason or "")
+
+
+def test_a_folder_that_was_emptied_fails_the_job_with_the_reason(engine: Engine, job: int, folder: Path) -> None:
+    for file in folder.rglob("*.jpg"):
+        file.unlink()
+    assert not claim(engine).advance()
+    with reading(engine) as session:
+        assert "no image" in (jobs.get(session, job).state_reason or "")
+
+
+def test_a_retired_model_is_refused_when_it_is_named(engine: Engine, folder: Path) -> None:
+    from db.errors import NotFound, Refused
+    from db.models import ModelStatus
+
+    with pytest.raises(NotFound, match="inspectq train"):
+        submit(engine, folder, model=None, priority=0, batch_images=2)
+    with writing(engine) as session:
+        checkpoints.set_status(session, add_model(session), ModelStatus.RETIRED, actor="anna")
+    with pytest.raises(Refused, match="retired"):
+        submit(engine, folder, model="tiny", priority=0, batch_images=2)
+    with pytest.raises(NotFound, match="No model is approved"):
+        submit(engine, folder, model=None, priority=0, batch_images=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: None, "There is no folder"),
+        (lambda path: path.write_text(""), "is a file"),
+        (lambda path: path.mkdir(), "There is no image"),
+    ],
+)
+def test_a_folder_that_cannot_be_scanned_is_refused_with_the_reason(
+    engine: Engine, tmp_path: Path, make: object, sentence: str
+) -> None:
+    from db.errors import Refused
+
+    make(tmp_path / "wrong")  # type: ignore[operator]
+    with pytest.raises(Refused, match=sentence):
+        submit(engine, tmp_path / "wrong", model=None, priority=0, batch_images=2)
