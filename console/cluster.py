@@ -270,6 +270,11 @@ def _kind(service: Service) -> str:
 
 
 def _local(command: tuple[str, ...]) -> list[str]:
-    """`command` with our own programs found beside the Python that runs this."""
-    beside = Path(sys.executable).parent / command[0]
-    return [str(beside) if beside.exists() else command[0], *command[1:]]
+    """`command` with Python and our own programs as they are in the environment that runs this."""
+    name, *arguments = command
+    beside = Path(sys.executable).parent / name
+    if name == "python":
+        name = sys.executable
+    elif beside.exists():
+        name = str(beside)
+    return [name, *arguments]

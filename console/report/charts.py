@@ -25,11 +25,12 @@ _INKS = {
         ("ink", "muted", "line", "surface", "pass", "fail", "review", "pass-soft", "fail-soft"), 1
     )
 }
+_FONT = "DejaVu Sans"  # to measure with: matplotlib brings it. The page's own font takes its place.
 _STYLE: Any = {  # rc_context wants every key as a literal type
     "svg.fonttype": "none",  # text stays text: selectable, in the page's own font
     "svg.hashsalt": "inspectq",  # ids that do not change from run to run
     "svg.id": None,
-    "font.family": ["DejaVu Sans"],  # for measuring alone, and always there: matplotlib brings it
+    "font.family": [_FONT],
     "font.size": 11,
     "text.parse_math": False,
     "text.color": _INKS["ink"],
@@ -195,12 +196,7 @@ def _svg(figure: Figure, key: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'xlink:href="#', 'href="#', svg)
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{key}-", svg)
-    svg = re.sub(r"font: ((?:bold|\d+) )?([\d.]+)px [^;\"]+", _font, svg)
+    svg = svg.replace(f"'{_FONT}'", "var(--sans)")
     for name, colour in _INKS.items():
         svg = svg.replace(colour, f"var(--{name})")
     return Markup(svg)  # noqa: S704 - drawn from numbers and constants of this module
-
-
-def _font(found: re.Match[str]) -> str:
-    weight = f"font-weight: {found[1].strip()}; " if found[1] else ""
-    return f"{weight}font-size: {found[2]}px"

@@ -28,7 +28,7 @@ def draw_part(path: Path, defective: bool, seed: int) -> None:
     image.save(path)
 
 
-def draw_split_folders(root: Path, train: int = 12, test: int = 4) -> Path:
+def draw_split_folders(root: Path, train: int = 8, test: int = 4) -> Path:
     """train/ and test/ with `train` and `test` images in each of the classes defective and ok."""
     for split, count in (("train", train), ("test", test)):
         for number in range(count):
@@ -52,7 +52,7 @@ def draw() -> Callable[[Path, bool, int], None]:
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A read-only folder of 24 training and 8 test images."""
+    """A read-only folder of 16 training and 8 test images."""
     return draw_split_folders(tmp_path_factory.mktemp("parts"))
 
 
@@ -73,4 +73,4 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_recipe(weights_file: Path) -> Recipe:
     """The report's recipe at a size that takes seconds."""
-    return report_recipe(weights=str(weights_file), image_size=64, epochs=2, batch_size=8, num_workers=0)
+    return report_recipe(weights=str(weights_file), image_size=32, epochs=2, batch_size=8, num_workers=0)

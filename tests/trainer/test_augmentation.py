@@ -54,7 +54,7 @@ def test_without_anything_at_random_it_is_what_inspection_sees(dataset: Dataset,
         jitter_hue=0,
     )
     sample = dataset.part("train")[0]
-    seen = Preprocessing(size=64).apply(read_image(dataset.root / sample.path).image)
+    seen = Preprocessing(size=32).apply(read_image(dataset.root / sample.path).image)
     drawn = images(dataset, still, 1)[0].pixels
     assert drawn is not None
     assert np.array_equal(drawn.numpy(), seen)

@@ -8,8 +8,26 @@ from trainer.errors import ClassesUnclear
 
 @pytest.mark.parametrize(
     "name",
-    ["defective", "Defect", "def_front", "NG", "nok", "bad", "FAIL", "failed", "faulty", "reject", "anomaly"]
-    + ["broken", "not ok", "no_good", "notok", "crackedParts", "ng-2024", "unacceptable"],
+    [
+        "defective",
+        "Defect",
+        "def_front",
+        "NG",
+        "nok",
+        "bad",
+        "FAIL",
+        "failed",
+        "faulty",
+        "reject",
+        "anomaly",
+        "broken",
+        "not ok",
+        "no_good",
+        "notok",
+        "crackedParts",
+        "ng-2024",
+        "unacceptable",
+    ],
 )
 def test_a_name_of_fault_means_defective(name: str) -> None:
     assert speaks_of_fault(name) is True
@@ -17,8 +35,22 @@ def test_a_name_of_fault_means_defective(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["non-defective", "no_defect", "not defective", "defect-free", "defectfree", "nonDefective", "nondefective"]
-    + ["ok", "ok_front", "good", "Pass", "without crack", "undamaged", "un-broken"],
+    [
+        "non-defective",
+        "no_defect",
+        "not defective",
+        "defect-free",
+        "defectfree",
+        "nonDefective",
+        "nondefective",
+        "ok",
+        "ok_front",
+        "good",
+        "Pass",
+        "without crack",
+        "undamaged",
+        "un-broken",
+    ],
 )
 def test_a_name_of_praise_or_a_negated_fault_means_good(name: str) -> None:
     assert speaks_of_fault(name) is False

@@ -20,7 +20,7 @@ from vision.runtime import TorchRuntime
 @pytest.fixture(scope="module")
 def trained(dataset: Dataset, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOutcome:
     folder = tmp_path_factory.mktemp("trained")
-    recipe = report_recipe(weights=str(weights_file), image_size=64, epochs=1, batch_size=8, num_workers=0)
+    recipe = report_recipe(weights=str(weights_file), image_size=32, epochs=1, batch_size=8, num_workers=0)
     return train(
         TrainingPlan(
             dataset=dataset, recipe=recipe, checkpoint=folder / "m.safetensors", state_folder=folder, device="cpu"
@@ -47,7 +47,7 @@ def test_the_metrics_are_those_of_the_images(trained: TrainingOutcome, dataset: 
         [image.score for image in judged.images],
         class_names=("defective", "ok"),
     )
-    assert judged.metrics.samples == len(dataset.samples) == 32
+    assert judged.metrics.samples == len(dataset.samples) == 24
     assert (judged.checkpoint_digest, judged.dataset_fingerprint) == (trained.digest, dataset.fingerprint)
     assert (judged.engine, judged.precision, judged.device) == ("torch", "fp32", "cpu")
 

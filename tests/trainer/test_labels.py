@@ -91,10 +91,10 @@ def test_a_condition_compares_numbers_as_numbers_and_words_as_words(condition: s
 
 @pytest.mark.parametrize("text", ["0.5", "=>1", ">=", "about 3"])
 def test_what_is_no_condition_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(LabelsError, match="'>=0.5' or '!=ok'"):
+    with pytest.raises(LabelsError, match=r"'>=0\.5' or '!=ok'"):
         Condition.parse(text)
 
 
 def test_a_word_cannot_be_greater_than_a_number(tmp_path: Path) -> None:
-    with pytest.raises(LabelsError, match="line 7.*'ok' cannot be compared"):
+    with pytest.raises(LabelsError, match=r"line 7.*'ok' cannot be compared"):
         Condition.parse(">=0.5").holds(LabelRow(path="a.png", label="ok", line=7))

@@ -62,7 +62,7 @@ def test_the_outcome_and_the_file_say_where_the_model_comes_from(plan: Plan, wei
     assert info == outcome.info
     assert (info.class_names, info.positive_class) == (("ok", "defective"), "defective")
     assert info.dataset_fingerprint == made.dataset.fingerprint
-    assert (info.recipe["batch_size"], info.preprocessing.size) == (8, 64)
+    assert (info.recipe["batch_size"], info.preprocessing.size) == (8, 32)
     assert (outcome.weights_source, outcome.weights_sha256) == (
         weights_file.name,
         load_weights(weights_file).sha256,
@@ -82,7 +82,7 @@ def test_frozen_layers_and_their_statistics_do_not_move(plan: Plan, weights_file
 
 
 def test_from_random_weights_everything_moves(plan: Plan, small_recipe: Recipe) -> None:
-    recipe = report_recipe(weights="none", image_size=64, epochs=1, batch_size=8, num_workers=0)
+    recipe = report_recipe(weights="none", image_size=32, epochs=1, batch_size=8, num_workers=0)
     first = weights_of(train(plan(recipe=recipe)))
     second = weights_of(train(plan(recipe=replace(recipe, epochs=2))))
     still = [key for key in first if torch.equal(first[key], second[key]) and "num_batches" not in key]
@@ -174,7 +174,7 @@ def test_classes_weigh_inversely_to_their_frequency(dataset: Dataset, small_reci
     few = [sample for sample in dataset.part("train") if sample.is_defective][:4]
     many = [sample for sample in dataset.part("train") if not sample.is_defective]
     uneven = replace(dataset, samples=(*few, *many))
-    assert class_weights(uneven, small_recipe).tolist() == pytest.approx([16 / (2 * 12), 16 / (2 * 4)])
+    assert class_weights(uneven, small_recipe).tolist() == pytest.approx([12 / (2 * 8), 12 / (2 * 4)])
     assert class_weights(uneven, replace(small_recipe, class_weighting="none")).tolist() == [1, 1]
 
 
@@ -187,7 +187,7 @@ from trainer.recipe import report_recipe
 from trainer.training import TrainingPlan, train
 
 root, weights, folder = map(Path, sys.argv[1:])
-recipe = report_recipe(weights=str(weights), image_size=64, epochs=100000, batch_size=8, num_workers=2)
+recipe = report_recipe(weights=str(weights), image_size=32, epochs=100000, batch_size=8, num_workers=2)
 plan = TrainingPlan(
     dataset=open_dataset(root), recipe=recipe, checkpoint=folder / "model", state_folder=folder, device="cpu"
 )
