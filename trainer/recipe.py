@@ -20,7 +20,7 @@ Precision = Literal["float32", "bfloat16"]
 
 # Adam's step for a new head on frozen features, large enough for ten epochs to come close to a linear probe
 # fitted to convergence (benchmarks/linear_probe.py), and for a whole network that starts from random weights.
-HEAD_LEARNING_RATE = 1e-2
+HEAD_LEARNING_RATE = 5e-3
 WHOLE_LEARNING_RATE = 1e-3
 
 # What does not change the weights that come out, so that a resumed run may differ in it.

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from console.report import job as job_report
 from console.report import write_job_report
 from console.report.job import job_page
 from db import jobs
-from db.engine import writing
+from db.engine import connect, writing
 from db.errors import NotFound, Refused
 from db.paths import to_text
+from db.schema import open_database, upgrade
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 HOSTILE = ("<script>alert(1)</script>.png", "\"onerror='x'.png", "two\nlines\u202egnp.exe.png", to_text(b"caf\xff.png"))
@@ -26,8 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "parts"
 
 
-@pytest.fixture
-def mixed_job(rows: Any, folder: Path) -> int:
+def add_mixed_job(rows: Any, folder: Path) -> int:
     """5 PASS, 3 FAIL, 2 REVIEW, 1 UNREADABLE in three folders."""
     rows.add_model()
     scores = {"a/p0": 0.01, "a/p1": 0.1, "a/p2": 0.2, "b/p3": 0.3, "b/p4": 0.39, "b/r0": 0.4, "b/r1": 0.59}
@@ -37,6 +38,11 @@ def mixed_job(rows: Any, folder: Path) -> int:
         for name, score in scores.items()
     ]
     return rows.add_job(folder, [*verdicts, rows.Verdict(path="b/u0.jpg", score=None, reason="truncated")])
+
+
+@pytest.fixture
+def mixed_job(rows: Any, folder: Path) -> int:
+    return add_mixed_job(rows, folder)
 
 
 def test_the_numbers_are_those_of_the_ledger(rows: Any, mixed_job: int) -> None:
@@ -62,6 +68,15 @@ def test_failures_are_pictured_with_their_scores_the_highest_first(rows: Any, mi
         "REVIEW with a score of 0.590: b/r1.png",
         "REVIEW with a score of 0.400: b/r0.png",
     ]
+
+
+def test_postgresql_gives_the_same_report(rows: Any, postgres_url: str, folder: Path) -> None:
+    upgrade(connect(postgres_url))
+    there = replace(rows, engine=open_database(postgres_url))
+    pages = [job_page(where.engine, add_mixed_job(where, folder), made_at=NOON) for where in (rows, there)]
+    there.engine.dispose()
+    timed = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d|after .*? from submission")
+    assert timed.sub("", pages[0]) == timed.sub("", pages[1])
 
 
 def test_an_unreadable_file_is_listed_with_its_reason(rows: Any, mixed_job: int) -> None:

@@ -16,6 +16,17 @@ from console.report.job import job_page
 from db.errors import NotFound
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+CHROMIUM_SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--dump-dom",
+)
 CHROMIUM_SECONDS = 120  # a first start took 4 s on two idle cores
 
 
@@ -136,18 +147,7 @@ def _dumped(page: Path, profile: Path) -> str:
         if os.environ.get("CI", "").lower() in ("true", "1"):
             pytest.fail("Chromium is not installed, and CI has to have it.")
         pytest.skip("Chromium is not installed.")
-    switches = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-quic",
-        "--dump-dom",
-    ]
-    command = [chromium, *switches, f"--user-data-dir={profile}", page.as_uri()]
+    command = [chromium, *CHROMIUM_SWITCHES, f"--user-data-dir={profile}", page.as_uri()]
     return subprocess.run(
         command, capture_output=True, text=True, encoding="utf-8", timeout=CHROMIUM_SECONDS, check=True
     ).stdout

@@ -44,6 +44,7 @@ def test_drawing_leaves_the_global_generator_as_it_was(dataset: Dataset, small_r
 def test_without_anything_at_random_it_is_what_inspection_sees(dataset: Dataset, small_recipe: Recipe) -> None:
     still = replace(
         small_recipe,
+        image_size=64,
         rotation_degrees=0,
         flip_probability=0,
         crop_scale_min=1,
@@ -54,7 +55,7 @@ def test_without_anything_at_random_it_is_what_inspection_sees(dataset: Dataset,
         jitter_hue=0,
     )
     sample = dataset.part("train")[0]
-    seen = Preprocessing(size=32).apply(read_image(dataset.root / sample.path).image)
+    seen = Preprocessing(size=64).apply(read_image(dataset.root / sample.path).image)
     drawn = images(dataset, still, 1)[0].pixels
     assert drawn is not None
     assert np.array_equal(drawn.numpy(), seen)

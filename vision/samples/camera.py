@@ -4,6 +4,7 @@ The highlight follows microfacet slopes (Ward 1992, in slope space): tool marks 
 keep it narrow along them, which is what gives turned faces their bow-tie shine.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +80,8 @@ def _highlight(piece: Workpiece, light: Light, gx: Plane, gy: Plane) -> Plane:
     lengthwise = qx * lay_x + qy * lay_y
     narrow, wide = 0.16, 0.42
     spread = (qx * qx + qy * qy) * (-1 / wide**2)
-    return np.exp(spread - lengthwise * lengthwise * (1 / narrow**2 - 1 / wide**2))
+    gloss: Plane = np.exp(spread - lengthwise * lengthwise * (1 / narrow**2 - 1 / wide**2))
+    return gloss
 
 
 def _bench(rng: Rng, size: int) -> Plane:
@@ -123,7 +125,7 @@ def _falloff(rng: Rng, size: int, light: Light) -> Plane:
     return lamp * (exposure - exposure * lens * (u * u + v * v))
 
 
-def _develop(rng: Rng, planes: list[Plane]) -> NDArray[np.uint8]:
+def _develop(rng: Rng, planes: Sequence[Plane]) -> NDArray[np.uint8]:
     """White balance, tone curve, blur of the lens, noise of the sensor, eight bits."""
     size = len(planes[0])
     noise = rng.standard_normal((size, size), dtype=np.float32) * np.float32(rng.uniform(1.2, 3.0))
@@ -134,4 +136,5 @@ def _develop(rng: Rng, planes: list[Plane]) -> NDArray[np.uint8]:
     blur = ImageFilter.GaussianBlur(rng.uniform(0.35, 0.75) * size / 320)
     sharp = np.asarray(Image.fromarray(picture).filter(blur), dtype=np.int16)
     grainy = sharp + np.rint(noise).astype(np.int16)[..., None]
-    return np.clip(grainy, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(grainy, 0, 255).astype(np.uint8)
+    return pixels

@@ -6,12 +6,13 @@ turned, moved and scaled so that the part reaches about 1 from its centre.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
 TABLE_LENGTH = 1024  # entries of a texture profile: finer than a pixel up to frames 700 pixels wide
@@ -55,13 +56,14 @@ def lay_down(rng: Rng, size: int) -> Place:
 
 def smoothstep(plane: Plane, low: float, high: float) -> Plane:
     """0 up to `low`, 1 from `high` on, and a soft S between them."""
-    t = np.clip((plane - low) * (1 / (high - low)), 0, 1)
+    t: Plane = np.clip((plane - low) * (1 / (high - low)), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def coverage(distance: Plane, pixel: float) -> Plane:
     """How much of each pixel lies inside (distance below 0): 0 to 1, which keeps edges free of stairs."""
-    return np.clip(0.5 - distance * (1 / pixel), 0, 1)
+    share: Plane = np.clip(0.5 - distance * (1 / pixel), 0, 1)
+    return share
 
 
 def enlarge(coarse: Plane, size: int) -> Plane:

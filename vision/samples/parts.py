@@ -166,7 +166,8 @@ def _holes_in_a_circle(place: Place, count: int, reach: float, hole: float) -> P
 def _rounded(ax: Plane, ay: Plane, wide: float, high: float, corner: float) -> Plane:
     """Distance to a rectangle with round corners, from |x| and |y|."""
     qx, qy = ax - (wide - corner), ay - (high - corner)
-    return _length(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - corner
+    distance: Plane = _length(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - corner
+    return distance
 
 
 def _toothed(place: Place, teeth: int, root: float, depth: float) -> Plane:
@@ -180,7 +181,8 @@ def _toothed(place: Place, teeth: int, root: float, depth: float) -> Plane:
     radial = place.radius - root - depth * np.clip(flank, 0, 1)
     steep = depth / 0.26 * teeth / np.pi
     slope = np.where((flank > 0) & (flank < 1), np.float32(1 / np.hypot(1, steep)), np.float32(1))
-    return radial * slope
+    distance: Plane = radial * slope
+    return distance
 
 
 def _uneven_capsule(ax: Plane, y: Plane, radii: tuple[float, float], reach: float) -> Plane:

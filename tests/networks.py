@@ -1,0 +1,43 @@
+"""How does a test get a real checkpoint file, small enough to make in a second?"""
+
+from pathlib import Path
+
+import torch
+
+from db.engine import Engine, writing
+from db.models import ModelStatus
+from tests.rows import add_model
+from vision.checkpoint import CheckpointInfo, save_checkpoint
+from vision.network import build_network
+from vision.preprocessing import Preprocessing
+
+
+def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0) -> str:
+    """A ResNet18 with random weights that looks at 32 x 32 pixels; `bias` moves every score up. Its digest."""
+    models_folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(pretrained_state=None)
+    with torch.no_grad():
+        network.fc.bias[1] += bias
+    info = CheckpointInfo(
+        class_names=("ok", "defective"),
+        positive_class="defective",
+        preprocessing=Preprocessing(size=32),
+        recipe={"name": "report"},
+        dataset_fingerprint="f" * 64,
+        code_version="0",
+        created="2026-11-22T00:00:00+00:00",
+    )
+    part = models_folder / "part"
+    digest = save_checkpoint(part, network, info)
+    part.rename(models_folder / f"{digest}.safetensors")
+    return digest
+
+
+def add_random_model(engine: Engine, models_folder: Path, *, name: str = "tiny", bias: float = 0.0) -> str:
+    """The same, registered and approved. Its digest."""
+    digest = save_random_model(models_folder, bias=bias)
+    with writing(engine) as session:
+        add_model(session, name=name, digest=digest).status = ModelStatus.APPROVED
+    return digest
