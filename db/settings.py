@@ -16,7 +16,7 @@ from db.errors import SettingInvalid
 class Settings(BaseSettings):
     """Read once per process; see `settings()`."""
 
-    model_config = SettingsConfigDict(env_prefix="INSPECTQ_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="INSPECTQ_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Path = Field(
         Path("~/.inspectq"), description="Folder of the embedded database and of the checkpoints (`models/`)."

@@ -1,6 +1,6 @@
 """Which small data sets and weights do the tests of this folder share?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,15 @@ def draw_split_folders(root: Path, train: int = 8, test: int = 4) -> Path:
             draw_part(root / split / "defective" / f"part {number:02}.png", True, seed)
             draw_part(root / split / "ok" / f"part {number:02}.png", False, seed)
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Pictures this small gain nothing from several, and several wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

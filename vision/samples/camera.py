@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from vision.samples.canvas import Plane, Rng, clouds, coverage, frame, slopes
 from vision.samples.workpiece import Colour, Workpiece
 
-BENCHES: tuple[Colour, ...] = ((1.0, 1.0, 1.0), (0.95, 1.0, 1.06), (1.04, 1.0, 0.94), (0.96, 1.03, 0.98))
+BENCHES: tuple[Colour, ...] = ((1.0, 1.0, 1.0), (0.97, 1.0, 1.03), (1.03, 1.0, 0.96), (0.98, 1.015, 0.99))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,15 @@ def photograph(rng: Rng, piece: Workpiece) -> NDArray[np.uint8]:
     bench = _bench(rng, size) * _shadow(rng, inside, light)
     tint = BENCHES[int(rng.integers(len(BENCHES)))]
     falloff = _falloff(rng, size, light)
+    inside = inside * falloff
+    outside = bench * falloff - bench * inside
     planes = []
     for channel in range(3):
         metal = lit * piece.metal.tint[channel]
         if piece.film is not None:
-            metal += piece.film * (piece.film_colour[channel] * (0.45 + 0.7 * lit) - metal)
-        ground = bench * tint[channel]
-        planes.append((ground + inside * (metal - ground)) * falloff)
+            metal += piece.film * (piece.film_colour[channel] * (0.22 + 1.1 * lit) - metal)
+        metal *= inside
+        planes.append(metal + outside * tint[channel])
     return _develop(rng, planes)
 
 
@@ -75,18 +77,23 @@ def _highlight(piece: Workpiece, light: Light, gx: Plane, gy: Plane) -> Plane:
     qx = gx + (light.x / (1 + light.z) - 0.18 * u)
     qy = gy + (light.y / (1 + light.z) - 0.18 * v)
     cos, sin = float(np.cos(piece.place.turn)), float(np.sin(piece.place.turn))
-    lay_x = piece.lay_x * cos - piece.lay_y * sin
-    lay_y = piece.lay_x * sin + piece.lay_y * cos
-    lengthwise = qx * lay_x + qy * lay_y
+    # The mirror direction is turned into the part, not the lay out of it: the lay is often a plain number.
+    lengthwise = (qx * cos + qy * sin) * piece.lay_x
+    lengthwise += (qy * cos - qx * sin) * piece.lay_y
     narrow, wide = 0.16, 0.42
-    spread = (qx * qx + qy * qy) * (-1 / wide**2)
-    gloss: Plane = np.exp(spread - lengthwise * lengthwise * (1 / narrow**2 - 1 / wide**2))
-    return gloss
+    lengthwise *= lengthwise
+    lengthwise *= 1 / wide**2 - 1 / narrow**2
+    qx *= qx
+    qy *= qy
+    qx += qy
+    qx *= 1 / wide**2
+    lengthwise -= qx
+    return np.exp(lengthwise, out=lengthwise)
 
 
 def _bench(rng: Rng, size: int) -> Plane:
     """A grey bench, mottled, or a conveyor belt with a faint weave."""
-    ground = rng.uniform(0.24, 0.46) * (1 + 0.035 * clouds(rng, size, 6) + 0.03 * clouds(rng, size, 120))
+    ground = rng.uniform(0.24, 0.46) * (1 + 0.04 * clouds(rng, size, 6))
     if rng.random() < 0.5:
         u, v = frame(size)
         turn = rng.uniform(-np.pi, np.pi)
@@ -125,16 +132,20 @@ def _falloff(rng: Rng, size: int, light: Light) -> Plane:
     return lamp * (exposure - exposure * lens * (u * u + v * v))
 
 
-def _develop(rng: Rng, planes: Sequence[Plane]) -> NDArray[np.uint8]:
-    """White balance, tone curve, blur of the lens, noise of the sensor, eight bits."""
+def _develop(rng: Rng, planes: list[Plane]) -> NDArray[np.uint8]:
+    """White balance, tone curve, noise of the sensor, eight bits, and the slight blur of lens and demosaicing."""
     size = len(planes[0])
-    noise = rng.standard_normal((size, size), dtype=np.float32) * np.float32(rng.uniform(1.2, 3.0))
-    picture = np.empty((size, size, 3), dtype=np.uint8)
-    for channel, plane in enumerate(planes):
-        bright = plane * rng.uniform(0.97, 1.03)
-        picture[..., channel] = np.clip(bright * (1.22 - 0.24 * bright) * 255, 0, 255)
-    blur = ImageFilter.GaussianBlur(rng.uniform(0.35, 0.75) * size / 320)
-    sharp = np.asarray(Image.fromarray(picture).filter(blur), dtype=np.int16)
-    grainy = sharp + np.rint(noise).astype(np.int16)[..., None]
-    pixels: NDArray[np.uint8] = np.clip(grainy, 0, 255).astype(np.uint8)
-    return pixels
+    noise = rng.standard_normal((size, size), dtype=np.float32)
+    noise *= rng.uniform(2.0, 4.5)  # grey levels, before the blur takes about half of it
+    bands = []
+    for plane in planes:
+        gain = 255 * rng.uniform(0.985, 1.015)
+        bright = plane * (-0.24 * gain)
+        bright += 1.22 * gain
+        bright *= plane
+        bright += noise
+        np.clip(bright, 0, 255, out=bright)
+        bands.append(Image.fromarray(bright.astype(np.uint8)))
+    # A box that reaches r < 1 into the neighbours weighs them r : 1 : r, and costs a third of a Gaussian.
+    blur = ImageFilter.BoxBlur(rng.uniform(0.16, 0.46))
+    return np.asarray(Image.merge("RGB", [band.filter(blur) for band in bands]))

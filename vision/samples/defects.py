@@ -12,7 +12,7 @@ import numpy as np
 from vision.samples.canvas import Plane, Rng, clouds, smoothstep, stroke
 from vision.samples.workpiece import Colour, Workpiece
 
-RUST, OIL, SCALE = (0.50, 0.33, 0.20), (0.30, 0.27, 0.20), (0.20, 0.22, 0.27)
+RUST, OIL, SCALE = (0.60, 0.36, 0.20), (0.30, 0.27, 0.19), (0.24, 0.26, 0.32)
 
 
 def scratch(rng: Rng, piece: Workpiece, strength: float) -> Workpiece:
@@ -38,16 +38,16 @@ def scratch(rng: Rng, piece: Workpiece, strength: float) -> Workpiece:
 def pit(rng: Rng, piece: Workpiece, strength: float) -> Workpiece:
     """One to four dark hollows close together, the first one the largest."""
     place = piece.place
-    radius = 0.018 + 0.075 * strength**1.2
-    cx, cy = _spot(rng, piece, piece.face, radius)
-    ragged = 0.22 * radius * clouds(rng, len(place.x), 30)
+    radius = 0.016 + 0.056 * strength
+    cx, cy = _spot(rng, piece, piece.face, 1.5 * radius)
+    ragged = radius * (0.20 * clouds(rng, len(place.x), 30) + 0.14 * clouds(rng, len(place.x), 80))
     hollow = np.zeros_like(place.x)
     for i in range(int(rng.integers(1, 5))):
         at = radius if i == 0 else radius * rng.uniform(0.3, 0.6)
         dx = place.x - cx - (0 if i == 0 else rng.uniform(-3, 3) * radius)
         dy = place.y - cy - (0 if i == 0 else rng.uniform(-3, 3) * radius)
         edge = np.sqrt(dx * dx + dy * dy) + ragged
-        np.maximum(hollow, 1 - smoothstep(edge, 0.45 * at, 1.15 * at), out=hollow)
+        np.maximum(hollow, 1 - smoothstep(edge, 0.35 * at, 1.2 * at), out=hollow)
     hollow *= piece.face < 0.02
     dark = 1 - (0.35 + 0.45 * strength) * hollow
     return replace(piece, relief=piece.relief - 0.9 * radius * hollow, tone=piece.tone * dark)
@@ -81,9 +81,9 @@ def stain(rng: Rng, piece: Workpiece, strength: float) -> Workpiece:
     size = len(place.x)
     ragged = 0.20 * clouds(rng, size, 14) + 0.10 * clouds(rng, size, 45)
     edge = np.sqrt(dx * dx + dy * dy) * (1 / radius) + ragged
-    film = 1 - smoothstep(edge, 0.62, 1.0)
+    film = 1 - smoothstep(edge, 0.5, 1.0)
     rim = film * (1 - film) * 1.6
-    film = np.clip((film * (0.85 + 0.25 * ragged) + rim) * (0.18 + 0.74 * strength), 0, 0.95)
+    film = np.clip((film * (0.85 + 0.5 * ragged) + rim) * (0.18 + 0.74 * strength), 0, 0.95)
     colour: Colour = (RUST, OIL, SCALE)[int(rng.integers(3))]
     return replace(piece, film=film, film_colour=colour)
 
@@ -96,10 +96,10 @@ def chip(rng: Rng, piece: Workpiece, strength: float) -> Workpiece:
     row, column = _pixel(rng, np.abs(piece.outline) < 1.5 * place.pixel)
     dx, dy = place.x - place.x[row, column], place.y - place.y[row, column]
     ragged = clouds(rng, size, 22)
-    bite = np.sqrt(dx * dx + dy * dy) + radius * 0.20 * ragged - radius
-    slope = np.clip(1 - bite * (1 / (0.03 + 0.35 * radius)), 0, 1)
+    bite = np.sqrt(dx * dx + dy * dy) + radius * 0.18 * ragged - radius
+    slope = np.clip(1 - bite * (1 / (0.02 + 0.18 * radius)), 0, 1)
     grain = clouds(rng, size, 90)
-    relief = piece.relief - 0.45 * radius * slope - 0.012 * slope * grain
+    relief = piece.relief - 0.25 * radius * slope - 0.008 * slope * grain
     tone = piece.tone * (1 + slope * (0.18 * grain - 0.12))
     return replace(piece, distance=np.maximum(piece.distance, -bite), relief=relief, tone=tone)
 

@@ -61,7 +61,7 @@ def nut(rng: Rng, place: Place) -> Workpiece:
     distance = np.maximum(outline, bore - place.radius)
     crown = np.maximum(place.radius - (flat - 0.03), 0)
     thread = np.clip(1 - (place.radius - bore) * (1 / 0.11), 0, 1)
-    groove = np.abs((thread * 3.0) % 1 - 0.5)
+    groove = np.abs(thread * 3 - np.floor(thread * 3) - 0.5)
     relief = -0.45 * crown - np.where(thread > 0, 0.10 * thread + 0.05 * groove, 0)
     face = np.maximum(distance, bore + 0.13 - place.radius)
     finish = turned(rng, place) if rng.random() < 0.5 else milled(rng, place)

@@ -1,0 +1,112 @@
+"""Does the README say what the program does? Every command, setting, reason, column and query is checked."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from sqlalchemy import text
+
+from console.cli import cli
+from db.engine import Engine, connect, reading, writing
+from db.models import Disposition
+from db.results import COLUMNS
+from db.schema import upgrade
+from db.settings import Settings
+from tests.rows import add_job, inspect_all
+from vision.faults import Reason
+
+
+@pytest.fixture(scope="session")
+def readme(repository_root: Path) -> str:
+    return (repository_root / "README.md").read_text(encoding="utf-8")
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command that can be typed, as words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name)
+
+
+def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that `words` begin with, and the rest of them."""
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words:
+        found = command.get_command(click.Context(command), words[0])
+        assert found is not None, f"there is no command {words[0]}"
+        command, words = found, words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("words", list(commands(cli)), ids=" ".join)
+def test_every_command_is_in_the_table(readme: str, words: tuple[str, ...]) -> None:
+    table = readme[readme.index("## Commands") : readme.index("## The cluster")]
+    assert re.search(rf"`inspectq {' '.join(words)}[ `]", table)
+
+
+def test_every_command_line_in_the_readme_can_be_typed(readme: str) -> None:
+    lines = re.findall(r"^(?:docker compose exec \w+ )?(inspectq [^#`\n]+)", readme, flags=re.MULTILINE)
+    assert len(lines) >= 9
+    for line in lines:
+        command, rest = resolve(shlex.split(line)[1:])
+        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for word in rest:
+            assert not word.startswith("--") or word in options, f"{line}: {word}"
+
+
+def test_every_make_target_is_there(readme: str, repository_root: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (repository_root / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z]+)`?$", readme, flags=re.MULTILINE)) <= targets
+    for target in targets:
+        assert f"make {target}" in readme
+
+
+def test_the_table_of_settings_is_the_code(readme: str) -> None:
+    rows = re.findall(r"^\| `(INSPECTQ_\w+)` \| (?:`(.*?)`)? ?\| (.*) \|$", readme, flags=re.MULTILINE)
+    assert rows == [
+        (f"INSPECTQ_{name.upper()}", "" if field.default == "" else str(field.default), field.description)
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def test_the_table_of_reasons_is_the_code(readme: str) -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", readme, flags=re.MULTILINE)
+    assert rows == [(reason.value, reason.explanation) for reason in Reason]
+
+
+def test_every_column_of_a_result_is_listed_in_order(readme: str) -> None:
+    listed = readme[readme.index("A row of `inspectq results`") : readme.index("## Asking the database")]
+    assert ", ".join(f"`{name}`" for name in COLUMNS) in " ".join(listed.split())
+
+
+def queries(repository_root: Path) -> list[str]:
+    return re.findall(r"```sql\n(.*?)```", (repository_root / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_every_query_runs_on_both_databases(database_url: str, repository_root: Path) -> None:
+    engine: Engine = connect(database_url)
+    upgrade(engine)
+    job = add_job(engine, [["line-1/a.jpg", "line-1/b.jpg"], ["line-2/c.jpg", "d.jpg"]])
+    inspect_all(engine, Disposition.FAIL)
+    with writing(engine) as session:
+        session.execute(text("UPDATE inspection_result SET disposition = 'PASS' WHERE path = 'line-1/a.jpg'"))
+    answers = []
+    with reading(engine) as session:
+        for query in queries(repository_root):
+            answers.append([tuple(row) for row in session.execute(text(query.replace(":", r"\:")))])
+    per_folder, of_checkpoint, history, unclosed, matrix = answers
+    assert [(row[0], row[1], row[2], float(row[3])) for row in sorted(per_folder, key=lambda row: row[1])] == [
+        (job, "", 1, 100.0),
+        (job, "line-1/", 2, 50.0),
+        (job, "line-2/", 1, 100.0),
+    ]
+    assert len(of_checkpoint) == len(history) == 4
+    assert unclosed == matrix == []
+    engine.dispose()
