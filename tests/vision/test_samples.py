@@ -1,6 +1,9 @@
 """Do the drawn photographs follow from their seed, and does the folder hold what it says?"""
 
 import csv
+import subprocess
+import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,20 @@ import pytest
 from PIL import Image
 
 from vision.decode import Unreadable, read_image
-from vision.samples import DEFECTIVE, ODD_FILES, OK, SampleSet, draw_photograph, draw_sample_set, files_to_draw
+from vision.samples import (
+    DEFECTIVE,
+    ODD_FILES,
+    OK,
+    Photograph,
+    SampleSet,
+    draw_photograph,
+    draw_sample_set,
+    files_to_draw,
+    sample_set,
+)
+from vision.samples.canvas import lay_down
+from vision.samples.defects import DEFECTS
+from vision.samples.parts import PARTS
 
 IMAGES = 24
 SIZE = 64
@@ -50,7 +66,7 @@ def test_the_folder_holds_what_it_says(drawn: SampleSet) -> None:
 
 def test_the_truth_is_written_down_and_no_incoming_name_tells_it(drawn: SampleSet) -> None:
     rows = truth(drawn.root)
-    assert len(rows) == files_to_draw(IMAGES)
+    assert len(rows) == files_to_draw(IMAGES) + sum(odd.shows_part for odd in ODD_FILES.values())
     for path, row in rows.items():
         assert (drawn.root / path).is_file()
         folder = path.split("/")[0]
@@ -67,6 +83,66 @@ def test_every_odd_file_is_what_it_says(drawn: SampleSet) -> None:
         else:
             assert read_image(file).image.mode == "RGB"
     assert drawn.bad_files == 3
+
+
+def test_both_classes_are_on_both_sides_of_the_split_even_in_the_smallest_set(tmp_path: Path) -> None:
+    for seed in range(3):
+        root = tmp_path / str(seed)
+        draw_sample_set(root, images=6, seed=seed, size=SIZE)
+        for split in ("train", "test"):
+            found = {name: len(list((root / split / name).iterdir())) for name in (DEFECTIVE, OK)}
+            assert found == {DEFECTIVE: 1, OK: 2}
+    with pytest.raises(ValueError, match="at least 6"):
+        draw_sample_set(tmp_path / "tiny", images=5, size=SIZE)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_every_defect_lies_on_every_part_and_not_on_the_bench(part: str, defect: str) -> None:
+    rng = np.random.default_rng(5)
+    piece = PARTS[part](rng, lay_down(rng, 160))
+    for strength in (0.15, 1.0):
+        spoilt = DEFECTS[defect](rng, piece, strength)
+        changed = (spoilt.tone != piece.tone) | (spoilt.distance != piece.distance)
+        if spoilt.film is not None:
+            changed |= spoilt.film > 0
+        assert (changed & (piece.distance < 0)).sum() >= 6
+
+
+def test_drawing_holds_one_photograph_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[Photograph] = weakref.WeakSet()
+    most = 0
+
+    def watched(seed: int, index: int, size: int) -> Photograph:
+        nonlocal most
+        photograph = draw_photograph(seed, index, size)
+        alive.add(photograph)
+        most = max(most, len(alive))
+        return photograph
+
+    monkeypatch.setattr(sample_set, "draw_photograph", watched)
+    draw_sample_set(tmp_path / "new", images=IMAGES, size=SIZE)
+    assert 1 <= most <= 2  # the one being saved, and the next one
+
+
+def test_a_drawing_that_was_cut_off_can_be_drawn_again(tmp_path: Path) -> None:
+    def cut() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_sample_set(tmp_path, images=6, size=SIZE, on_image=cut)
+    assert draw_sample_set(tmp_path, images=6, size=SIZE).train == 3
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    for seed, index, size in ((-1, 0, SIZE), (0, -1, SIZE), (0, 0, 16)):
+        with pytest.raises(ValueError, match="0 or more"):
+            draw_photograph(seed, index, size)
+
+
+def test_drawing_needs_no_torch() -> None:
+    code = "import sys, vision.samples; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_odd_pixels_show_the_same_part(drawn: SampleSet) -> None:

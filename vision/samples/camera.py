@@ -4,7 +4,6 @@ The highlight follows microfacet slopes (Ward 1992, in slope space): tool marks 
 keep it narrow along them, which is what gives turned faces their bow-tie shine.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,7 @@ def photograph(rng: Rng, piece: Workpiece) -> NDArray[np.uint8]:
     falloff = _falloff(rng, size, light)
     inside = inside * falloff
     outside = bench * falloff - bench * inside
-    planes = []
+    planes: list[Plane] = []
     for channel in range(3):
         metal = lit * piece.metal.tint[channel]
         if piece.film is not None:
@@ -140,8 +139,8 @@ def _develop(rng: Rng, planes: list[Plane]) -> NDArray[np.uint8]:
     bands = []
     for plane in planes:
         gain = 255 * rng.uniform(0.985, 1.015)
-        bright = plane * (-0.24 * gain)
-        bright += 1.22 * gain
+        bright = plane * (-0.32 * gain)
+        bright += 1.24 * gain
         bright *= plane
         bright += noise
         np.clip(bright, 0, 255, out=bright)

@@ -18,17 +18,19 @@ RUST, OIL, SCALE = (0.60, 0.36, 0.20), (0.30, 0.27, 0.19), (0.24, 0.26, 0.32)
 def scratch(rng: Rng, piece: Workpiece, strength: float) -> Workpiece:
     """A groove, slightly bent, tapering at both ends; often with a shorter one beside it."""
     place = piece.place
-    cx, cy = _spot(rng, piece, piece.face, 0.05)
-    heading = rng.uniform(0, np.pi)
+    half = 0.16 + 0.34 * strength
+    row, column = _deep_pixel(rng, piece.face, 0.05)
+    cx, cy = float(place.x[row, column]), float(place.y[row, column])
+    heading = _roomy_heading(rng, piece, (row, column), half)
     depth = np.zeros_like(place.x)
     for shift, share in [(0.0, 1.0), (rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.7))][: 1 + (rng.random() < 0.4)]:
         cos, sin = float(np.cos(heading)), float(np.sin(heading))
         s = (place.x - cx) * cos + (place.y - cy) * sin
         t = (place.y - cy) * cos - (place.x - cx) * sin - shift
         t -= rng.uniform(-0.25, 0.25) * s * s
-        half = share * (0.16 + 0.34 * strength)
+        reach = share * half
         width = max(0.007 + 0.013 * strength, 0.6 * place.pixel)
-        depth += share * np.exp(-np.square(t * (1 / width))) * (1 - smoothstep(np.abs(s), half * 0.6, half))
+        depth += share * np.exp(-np.square(t * (1 / width))) * (1 - smoothstep(np.abs(s), reach * 0.6, reach))
         heading += rng.uniform(-0.12, 0.12)
     depth *= piece.face < 0.03
     glint = rng.choice([-0.55, 0.75]) * (0.25 + 0.75 * strength)
@@ -115,8 +117,25 @@ DEFECTS: Mapping[str, Callable[[Rng, Workpiece, float], Workpiece]] = {
 
 def _spot(rng: Rng, piece: Workpiece, room: Plane, margin: float) -> tuple[float, float]:
     """A point of the part at least `margin` from the edge of `room`, or as far as the part allows."""
-    row, column = _pixel(rng, room < max(-margin, 0.8 * float(room.min())))
+    row, column = _deep_pixel(rng, room, margin)
     return float(piece.place.x[row, column]), float(piece.place.y[row, column])
+
+
+def _deep_pixel(rng: Rng, room: Plane, margin: float) -> tuple[int, int]:
+    return _pixel(rng, room < max(-margin, 0.8 * float(room.min())))
+
+
+def _roomy_heading(rng: Rng, piece: Workpiece, middle: tuple[int, int], half: float) -> float:
+    """Of six headings, in part coordinates, the one along which most of a line of 2 `half` lies on the face.
+
+    A long scratch that begins beside a rim would otherwise leave the part, and the label would be hard to defend.
+    """
+    headings = rng.uniform(0, np.pi, 6)
+    along = np.linspace(-half, half, 25) / piece.place.pixel
+    last = len(piece.face) - 1
+    rows = np.clip(middle[0] + np.outer(np.sin(headings + piece.place.turn), along), 0, last).astype(int)
+    columns = np.clip(middle[1] + np.outer(np.cos(headings + piece.place.turn), along), 0, last).astype(int)
+    return float(headings[np.argmax((piece.face[rows, columns] < 0).sum(axis=1))])
 
 
 def _pixel(rng: Rng, allowed: np.ndarray) -> tuple[int, int]:

@@ -26,6 +26,7 @@ class OddFile:
     what: str
     unreadable: bool
     encode: Callable[[Image.Image], bytes]
+    shows_part: bool = True  # whether the photograph can still be recognised, so that its label is the truth
 
 
 def write_odd_files(folder: Path, photograph: Photograph) -> None:
@@ -67,11 +68,19 @@ def _palette(image: Image.Image) -> bytes:
 
 
 ODD_FILES = {
-    "truncated.jpg": OddFile(what="the first half of a JPEG", unreadable=True, encode=_truncated),
-    "text.png": OddFile(what="text that is named like an image", unreadable=True, encode=lambda _: b"not an image\n"),
-    "zero-bytes.jpg": OddFile(what="an empty file", unreadable=True, encode=lambda _: b""),
+    "truncated.jpg": OddFile(what="the first half of a JPEG", unreadable=True, encode=_truncated, shows_part=False),
+    "text.png": OddFile(
+        what="text that is named like an image",
+        unreadable=True,
+        encode=lambda _: b"not an image\n",
+        shows_part=False,
+    ),
+    "zero-bytes.jpg": OddFile(what="an empty file", unreadable=True, encode=lambda _: b"", shows_part=False),
     "one-pixel.png": OddFile(
-        what="an image of 1 x 1 pixel", unreadable=False, encode=lambda image: _saved(image.resize((1, 1)), "PNG")
+        what="an image of 1 x 1 pixel",
+        unreadable=False,
+        encode=lambda image: _saved(image.resize((1, 1)), "PNG"),
+        shows_part=False,
     ),
     "sixteen-bit-grey.png": OddFile(what="16 bits per pixel, grey", unreadable=False, encode=_sixteen_bit),
     "cmyk.jpg": OddFile(

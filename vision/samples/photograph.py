@@ -24,7 +24,7 @@ SEVERITIES = {"obvious": (0.60, 0.70, 1.0), "medium": (0.25, 0.40, 0.55), "faint
 SMALLEST_SIZE = 32  # pixels: below this a hole is narrower than a pixel and there is nowhere to put a defect
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # arrays do not compare to one truth value
 class Photograph:
     """A drawn photograph and the truth about it."""
 

@@ -22,7 +22,7 @@ class Metal:
 
 
 STEEL = Metal(tint=(0.97, 1.0, 1.03), brightness=0.50, gloss=0.46)
-ALUMINIUM = Metal(tint=(1.0, 1.0, 1.0), brightness=0.62, gloss=0.40)
+ALUMINIUM = Metal(tint=(1.0, 1.0, 1.0), brightness=0.55, gloss=0.35)
 CAST_IRON = Metal(tint=(1.0, 0.99, 0.98), brightness=0.37, gloss=0.22)
 BRASS = Metal(tint=(1.12, 1.0, 0.76), brightness=0.54, gloss=0.42)
 
