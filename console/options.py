@@ -5,17 +5,18 @@ set would be a value that nobody can compare.
 """
 
 from collections.abc import Callable
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from console.terminal import progress_bar
+from trainer.recipe import Recipe, report_recipe
 
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
     from trainer.finding import Reading
-    from trainer.recipe import Recipe
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -47,35 +48,47 @@ dataset_options = Composed(
     click.option("--split-seed", default=0, show_default=True, help="Seed of that split."),
 )
 
+# What a person should know about a value of the recipe beside its name, type and default.
+_ABOUT = {
+    "freeze_backbone": "Train the head alone; with --weights none the whole network is trained.",
+    "image_size": "Edge of what the network sees, in pixels.",
+    "epochs": "Rounds through the training images.",
+    "batch_size": "Images per step.",
+    "learning_rate": "Of Adam, at its highest; 0.001 where nothing is frozen.",
+    "warmup_share": "Share of the steps in which the learning rate rises.",
+    "schedule": "How the learning rate falls.",
+    "class_weighting": "Of the loss: by the inverse of a class's frequency, or none.",
+    "rotation_degrees": "Turned by up to this, either way.",
+    "flip_probability": "Mirrored left to right.",
+    "crop_scale_min": "Smallest share of the area that a crop keeps.",
+    "crop_ratio_max": "Longest shape of a crop.",
+    "seed": "Of everything that is drawn.",
+    "num_workers": "Processes that read and augment.",
+    "precision": "Of the frozen layers while training.",
+}
+_SPELLED = {"image_size": "--size"}  # shorter where nothing else could be meant
+
+
+def _recipe_option(field: Field[Any]) -> Decorator:
+    spelled = _SPELLED.get(field.name, "--" + field.name.replace("_", "-"))
+    about = f"{_ABOUT.get(field.name, '')}  [default: {field.default}]".strip()
+    if field.type is bool:
+        return click.option(f"{spelled}/--no-{spelled[2:]}", field.name, default=None, help=about)
+    kind: Any = field.type
+    if get_args(kind):
+        kind = click.Choice(get_args(kind))
+    return click.option(spelled, field.name, type=kind, help=about)
+
+
 recipe_options = Composed(
     click.option(
         "--weights",
         default="imagenet",
         show_default=True,
         metavar="imagenet|none|FILE",
-        help="What the network starts from. FILE: a state_dict. none: random, and nothing is frozen.",
+        help="What the network starts from. FILE: a state_dict. none: random numbers.",
     ),
-    click.option("--epochs", type=int, help="Rounds through the training images.  [default: 10]"),
-    click.option("--batch-size", type=int, help="Images per step.  [default: 32]"),
-    click.option("--size", "image_size", type=int, help="Edge of what the network sees, in pixels.  [default: 224]"),
-    click.option("--seed", type=int, help="Seed of everything that is drawn.  [default: 0]"),
-    click.option("--learning-rate", type=float, help="Adam's, at the start.  [default: 0.01; 0.001 with none frozen]"),
-    click.option("--schedule", type=click.Choice(["cosine", "constant"]), help="[default: cosine]"),
-    click.option("--weight-decay", type=float, help="[default: 0]"),
-    click.option(
-        "--freeze-backbone/--no-freeze-backbone", default=None, help="[default: frozen, unless --weights none]"
-    ),
-    click.option("--class-weighting", type=click.Choice(["inverse", "none"]), help="Of the loss.  [default: inverse]"),
-    click.option("--rotation-degrees", type=float, help="[default: 10]"),
-    click.option("--flip-probability", type=float, help="[default: 0.5]"),
-    click.option("--crop-scale-min", type=float, help="Smallest share of the area that a crop keeps.  [default: 0.9]"),
-    click.option("--crop-ratio-max", type=float, help="[default: 1.05]"),
-    click.option("--jitter-brightness", type=float, help="[default: 0.1]"),
-    click.option("--jitter-contrast", type=float, help="[default: 0.1]"),
-    click.option("--jitter-saturation", type=float, help="[default: 0.1]"),
-    click.option("--jitter-hue", type=float, help="[default: 0.02]"),
-    click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="[default: float32]"),
-    click.option("--num-workers", type=int, help="Processes that read and augment.  [default: 4]"),
+    *(_recipe_option(field) for field in fields(Recipe) if field.name not in ("name", "weights")),
 )
 
 
@@ -107,9 +120,7 @@ def opened(folder: Path, reading: "Reading") -> "Dataset":
         return open_dataset(folder, reading, lambda done, of: progress.update(task, completed=done, total=of))
 
 
-def chosen_recipe(options: dict[str, Any]) -> "Recipe":
+def chosen_recipe(options: dict[str, Any]) -> Recipe:
     """The report's recipe with the values that were given. Takes every remaining key of `options`."""
-    from trainer.recipe import report_recipe
-
     given = {name: value for name, value in options.items() if value is not None}
     return report_recipe(**given)

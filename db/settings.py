@@ -67,7 +67,7 @@ def settings() -> Settings:
     Raises SettingInvalid, naming the variable, where a value is not of its kind.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # every field has a default; the mypy plugin is not worth it
+        return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "INSPECTQ_" + str(first["loc"][0]).upper()
