@@ -17,16 +17,19 @@ from db.settings import settings
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--images", type=click.IntRange(8, 1_000_000), default=400, show_default=True, help="Labelled images.")
+@click.option("--images", type=click.IntRange(6, 1_000_000), default=400, show_default=True, help="Labelled images.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same images.")
-def sample(folder: Path, images: int, seed: int) -> None:
+@click.option("--station", is_flag=True, help="One product in a fixture under one lamp: easier to learn.")
+def sample(folder: Path, images: int, seed: int, station: bool) -> None:
     """Draw labelled sample photographs: train/, test/ and an unlabelled incoming/."""
     from console.terminal import progress_bar
     from vision.samples import draw_sample_set, files_to_draw
 
     with progress_bar() as progress:
         task = progress.add_task("Drawing photographs", total=files_to_draw(images))
-        drawn = draw_sample_set(folder, images=images, seed=seed, on_image=lambda: progress.advance(task))
+        drawn = draw_sample_set(
+            folder, images=images, seed=seed, station=station, on_image=lambda: progress.advance(task)
+        )
     say(
         f"{drawn.train} training images, {drawn.test} test images and {drawn.incoming} incoming ones, of which "
         f"{drawn.bad_files} cannot be read on purpose. Next: inspectq train {folder}"

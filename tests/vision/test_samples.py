@@ -113,9 +113,9 @@ def test_drawing_holds_one_photograph_at_a_time(tmp_path: Path, monkeypatch: pyt
     alive: weakref.WeakSet[Photograph] = weakref.WeakSet()
     most = 0
 
-    def watched(seed: int, index: int, size: int) -> Photograph:
+    def watched(seed: int, index: int, size: int, *, station: bool) -> Photograph:
         nonlocal most
-        photograph = draw_photograph(seed, index, size)
+        photograph = draw_photograph(seed, index, size, station=station)
         alive.add(photograph)
         most = max(most, len(alive))
         return photograph
@@ -173,3 +173,11 @@ def test_progress_counts_every_photograph(tmp_path: Path) -> None:
     seen: list[None] = []
     draw_sample_set(tmp_path / "new", images=8, size=SIZE, on_image=lambda: seen.append(None))
     assert len(seen) == files_to_draw(8)
+
+
+def test_a_station_shows_one_product_from_one_side() -> None:
+    series = [draw_photograph(4, index, SIZE, station=True) for index in range(12)]
+    assert len({photograph.part for photograph in series}) == 1
+    good = [photograph.pixels.astype(int) for photograph in series if photograph.label == OK]
+    free = [draw_photograph(4, index, SIZE).pixels.astype(int) for index in range(12)]
+    assert np.abs(good[0] - good[1]).mean() < 0.5 * np.abs(free[0] - free[1]).mean()

@@ -27,14 +27,14 @@ class Light:
     strength: float
 
 
-def photograph(rng: Rng, piece: Workpiece) -> NDArray[np.uint8]:
-    """The workpiece as seen from above, (size, size, 3)."""
+def photograph(rng: Rng, piece: Workpiece, scene: Rng) -> NDArray[np.uint8]:
+    """The workpiece as seen from above, (size, size, 3). `scene` decides lamp and bench, `rng` the exposure."""
     size = len(piece.relief)
-    light = _lamp(rng)
+    light = _lamp(scene)
     inside = coverage(piece.distance, piece.place.pixel)
     lit = _metal(rng, piece, light)
-    bench = _bench(rng, size) * _shadow(rng, inside, light)
-    tint = BENCHES[int(rng.integers(len(BENCHES)))]
+    bench = _bench(scene, size) * _shadow(rng, inside, light)
+    tint = BENCHES[int(scene.integers(len(BENCHES)))]
     falloff = _falloff(rng, size, light)
     inside = inside * falloff
     outside = bench * falloff - bench * inside

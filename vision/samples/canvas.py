@@ -41,14 +41,21 @@ def frame(size: int) -> tuple[Plane, Plane]:
     return x, y
 
 
-def lay_down(rng: Rng, size: int) -> Place:
-    """Put a part on the bench: any rotation, some room at the edges, never cut off by the frame."""
+def lay_down(rng: Rng, size: int, play: Rng | None = None) -> Place:
+    """Put a part on the bench: any rotation, some room at the edges, never cut off by the frame.
+
+    `play` is for a fixture: it moves the part a little from where `rng` puts it.
+    """
     scale = rng.uniform(0.66, 0.82)
-    room = 0.94 - scale
+    room = 0.92 - scale
     turn = rng.uniform(-np.pi, np.pi)
+    across, down = rng.uniform(-room, room, 2)
+    if play is not None:
+        turn += play.uniform(-0.03, 0.03)  # radians: a fixture holds to about two degrees
+        across, down = across + play.uniform(-0.01, 0.01), down + play.uniform(-0.01, 0.01)
     u, v = frame(size)
-    u = u - rng.uniform(-room, room)
-    v = v - rng.uniform(-room, room)
+    u = u - np.float32(across)
+    v = v - np.float32(down)
     cos, sin = float(np.cos(turn)) / scale, float(np.sin(turn)) / scale
     x, y = u * cos + v * sin, v * cos - u * sin
     radius = np.sqrt(x * x + y * y)

@@ -36,16 +36,21 @@ class Photograph:
     jpeg_quality: int  # 88 to 95: what the camera would have stored it with
 
 
-def draw_photograph(seed: int, index: int, size: int = 320) -> Photograph:
+def draw_photograph(seed: int, index: int, size: int = 320, *, station: bool = False) -> Photograph:
     """Draw photograph `index` (0, 1, 2, …) of the series `seed`; the same arguments give the same pixels.
+
+    At a `station` one product lies in a fixture under one lamp, as at the end of a line: what differs from one
+    photograph to the next is the part's play, its finish, dust, exposure, noise, and the defects.
 
     Raises ValueError when `seed` or `index` is negative or `size` is below 32 pixels.
     """
     if seed < 0 or index < 0 or size < SMALLEST_SIZE:
         raise ValueError(f"seed and index must be 0 or more and size at least {SMALLEST_SIZE} pixels")
     rng = np.random.default_rng([seed, index])
-    part = str(rng.choice(list(PARTS)))
-    piece = PARTS[part](rng, lay_down(rng, size))
+    # The second number is beyond every index, so that this stream is no photograph's.
+    scene = np.random.default_rng([seed, 2**63]) if station else rng
+    part = str(scene.choice(list(PARTS)))
+    piece = PARTS[part](scene, lay_down(scene, size, rng if station else None))
     piece = _handled(rng, piece)
     defect = severity = ""
     if is_defective(seed, index):
@@ -53,7 +58,7 @@ def draw_photograph(seed: int, index: int, size: int = 320) -> Photograph:
         severity, strength = _severity(rng)
         piece = DEFECTS[defect](rng, piece, strength)
     return Photograph(
-        pixels=photograph(rng, piece),
+        pixels=photograph(rng, piece, scene),
         label=DEFECTIVE if defect else OK,
         part=part,
         defect=defect,

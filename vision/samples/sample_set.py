@@ -50,29 +50,37 @@ def files_to_draw(images: int) -> int:
 
 
 def draw_sample_set(
-    root: Path, *, images: int = 400, seed: int = 0, size: int = SIZE, on_image: Callable[[], None] | None = None
+    root: Path,
+    *,
+    images: int = 400,
+    seed: int = 0,
+    size: int = SIZE,
+    station: bool = False,
+    on_image: Callable[[], None] | None = None,
 ) -> SampleSet:
     """Draw `images` labelled photographs and a quarter as many unlabelled ones into `root`.
+
+    At a `station` (see `draw_photograph`) they all show one product, which is far easier to learn.
 
     The same arguments draw the same files again. Raises FileExistsError where `root` holds anything else, and
     ValueError where `images` is too small for both classes in train/ and in test/.
     """
     if images < FEWEST_IMAGES:
         raise ValueError(f"a sample set needs at least {FEWEST_IMAGES} labelled images")
-    _claim(root, {"images": images, "seed": seed, "size": size})
+    _claim(root, {"images": images, "seed": seed, "size": size, "station": station})
     counts = dict.fromkeys(("train", "test", "incoming"), 0)
     with (root / _TRUTH).open("w", encoding="utf-8", newline="") as stream:
         truth = csv.writer(stream)
         truth.writerow(("path", "label", "part", "defect", "severity"))
         for place in _places(images):
-            photograph = draw_photograph(seed, place.index, size)
+            photograph = draw_photograph(seed, place.index, size, station=station)
             path = _path(place, photograph)
             _save(root / path, photograph)
             truth.writerow((path, *_truth(photograph)))
             counts[place.folder] += 1
             if on_image is not None:
                 on_image()
-        photograph = draw_photograph(seed, files_to_draw(images), size)
+        photograph = draw_photograph(seed, files_to_draw(images), size, station=station)
         write_odd_files(root / _ODD, photograph)
         truth.writerows((f"{_ODD}/{name}", *_truth(photograph)) for name, odd in ODD_FILES.items() if odd.shows_part)
     return SampleSet(
