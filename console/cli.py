@@ -6,9 +6,10 @@ answer in well under a second and never load torch.
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -66,14 +67,21 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 def cli() -> None:
     """Batch visual inspection: every submitted image has exactly one verdict that can be traced.
 
-    Exit codes: 0 done, 1 the job ended badly, 2 wrong usage, 3 a service is away.
+    Exit codes: 0 done, 1 the job ended badly, 2 wrong usage, 3 a service is away, 130 stopped with Ctrl-C.
     """
 
 
-def main(**extra: Any) -> None:
+def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command; an error that a person can act on is one sentence on standard error."""
     try:
-        cli(prog_name="inspectq", **extra)
+        code = cli.main(args, prog_name="inspectq", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("inspectq: stopped", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.DONE)
@@ -81,9 +89,8 @@ def main(**extra: Any) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        sys.stdout.flush()
         print(f"inspectq: {error}", file=sys.stderr)
-        sys.exit(code)
+    sys.exit(code or ExitCode.DONE)
 
 
 if __name__ == "__main__":

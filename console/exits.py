@@ -18,6 +18,8 @@ class ExitCode(IntEnum):
 
 # By name, because importing vision's errors would import torch into every command.
 _EXPECTED = {
+    "trainer.errors.TrainingInterrupted": ExitCode.INTERRUPTED,
+    "trainer.errors.TrainingDiverged": ExitCode.ENDED_BADLY,
     "db.errors.ServiceAway": ExitCode.SERVICE_AWAY,
     "db.errors.InspectqError": ExitCode.WRONG_USAGE,
     "vision.checkpoint.CheckpointError": ExitCode.ENDED_BADLY,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from console.terminal import progress_bar
+from db.settings import settings
 from trainer.recipe import Recipe, report_recipe
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FORMAT = click.option("--format", "as_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+LARGEST_ID = 2**63 - 1  # what a database can number
 DEVICE = click.option("--device", default=None, help="auto, cpu, cuda or cuda:N.  [default: INSPECTQ_DEVICE, or auto]")
 
 
@@ -66,11 +68,10 @@ _ABOUT = {
     "num_workers": "Processes that read and augment.",
     "precision": "Of the frozen layers while training.",
 }
-_SPELLED = {"image_size": "--size"}  # shorter where nothing else could be meant
 
 
 def _recipe_option(field: Field[Any]) -> Decorator:
-    spelled = _SPELLED.get(field.name, "--" + field.name.replace("_", "-"))
+    spelled = "--" + field.name.replace("_", "-")
     about = f"{_ABOUT.get(field.name, '')}  [default: {field.default}]".strip()
     if field.type is bool:
         return click.option(f"{spelled}/--no-{spelled[2:]}", field.name, default=None, help=about)
@@ -96,6 +97,7 @@ def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train
     """The data set that the dataset options mean, every image opened once. Takes its own keys out of `options`."""
     from trainer.finding import Reading
     from trainer.labels import LabelsFile
+    from vision.decode import Limits
 
     folder, labels = options.pop("folder"), options.pop("labels")
     columns = {name: options.pop(name) for name in ("path_column", "label_column", "positive_if")}
@@ -107,6 +109,7 @@ def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train
         test_share=options.pop("test_share"),
         seed=options.pop("split_seed"),
         needed=needed,
+        limits=Limits(max_pixels=settings().max_pixels, max_bytes=settings().max_bytes),
     )
     return opened(folder, reading)
 

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from console.terminal import out, say, shown
@@ -76,7 +77,7 @@ def print_table(rows: Iterable[Row]) -> None:
         reason = f"{row['reason_code']}: {row['detail']}" if row["reason_code"] else ""
         cells = (shown(row["path"]), row["disposition"], score, row["label"] or "", shown(reason))
         style = _STYLES.get(Disposition(row["disposition"]))
-        table.add_row(*(cell.replace("[", r"\[") for cell in cells), style=style)
+        table.add_row(*(escape(cell) for cell in cells), style=style)
     out.print(table)
     if len(some) > TABLE_ROWS:
         say(f"These are the first {TABLE_ROWS}. For every row: --format csv, json or parquet.")

@@ -3,6 +3,9 @@
 Without a broker this process does the work itself; with one it only watches the database.
 """
 
+import logging
+import os
+import socket
 import time
 
 from rich.progress import Progress
@@ -16,9 +19,11 @@ from db.models import OPEN_JOBS, InspectionJob, JobState
 from db.settings import Settings
 from scheduler.loop import TICK_SECONDS, Scheduler
 
+log = logging.getLogger(__name__)
+
 EMBEDDED_WINDOW = 2  # one process works on one batch; the second is there so that planning never holds it up
 WATCH_SECONDS = 0.5
-NO_SCHEDULER_SECONDS = 5  # a pending job is planned within one tick of a living scheduler
+SERVICES_SECONDS = 5  # by then a living scheduler has planned, and a living worker begun
 
 
 def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
@@ -35,7 +40,7 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
         window=EMBEDDED_WINDOW,
         max_attempts=settings.max_attempts,
     )
-    inspector = from_settings(f"embedded-{_process()}", settings)
+    inspector = from_settings(f"embedded-{os.getpid()}@{socket.gethostname()}", settings)
     with progress_bar() as progress:
         bar = _Bar(engine, progress, job)
         while bar.refresh().state in OPEN_JOBS:
@@ -43,7 +48,8 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
             bar.refresh()
             while queue:
                 message = queue.pop(0)
-                inspector.inspect(message.batch, message.attempt, bar.advance if message.job == job else None)
+                ended = inspector.inspect(message.batch, message.attempt, bar.advance if message.job == job else None)
+                log.info(ended)
                 busy = True
             if not busy:  # a batch of a process that died is waiting for its lease to run out
                 time.sleep(TICK_SECONDS)
@@ -56,10 +62,10 @@ def watch(engine: Engine, job: int) -> ExitCode:
     with progress_bar() as progress:
         bar = _Bar(engine, progress, job)
         while (state := bar.refresh().state) in OPEN_JOBS:
-            if state is JobState.PENDING and not warned and time.monotonic() - began > NO_SCHEDULER_SECONDS:
+            idle = state is JobState.PENDING or bar.done == 0
+            if idle and not warned and time.monotonic() - began > SERVICES_SECONDS:
                 warned = True
-                if not _scheduler_alive(engine):
-                    say("No scheduler has been seen in the last minute. Start one: inspectq scheduler")
+                _warn_of_missing_services(engine)
             time.sleep(WATCH_SECONDS)
     return conclude(engine, job)
 
@@ -81,26 +87,22 @@ class _Bar:
 
     def __init__(self, engine: Engine, progress: Progress, job: int) -> None:
         self._engine, self._progress, self._job = engine, progress, job
+        self.done = 0
         self._task = progress.add_task(f"Job {job}", total=None)
 
     def refresh(self) -> InspectionJob:
         with reading(self._engine) as session:
             row = jobs.get(session, self._job)
-            done, planned = jobs.progress(session, self._job)
-        self._progress.update(self._task, completed=done, total=planned or None)
+            self.done, planned = jobs.progress(session, self._job)
+        self._progress.update(self._task, completed=self.done, total=planned or None)
         return row
 
     def advance(self) -> None:
         self._progress.advance(self._task)
 
 
-def _scheduler_alive(engine: Engine) -> bool:
+def _warn_of_missing_services(engine: Engine) -> None:
     with reading(engine) as session:
-        return bool(heartbeats.alive(session, role="scheduler"))
-
-
-def _process() -> str:
-    import os
-    import socket
-
-    return f"{os.getpid()}@{socket.gethostname()}"
+        for role in ("scheduler", "worker"):
+            if not heartbeats.alive(session, role=role):
+                say(f"No {role} has been seen in the last minute. Start one: inspectq {role}")

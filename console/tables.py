@@ -42,7 +42,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{escape(str(name))} {_cell(part)}" for name, part in value.items())
     if isinstance(value, list):

@@ -27,7 +27,7 @@ def shown(text: str) -> str:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress display on standard error that disappears into the summary that follows it."""
+    """A progress display on standard error."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -35,5 +35,5 @@ def progress_bar() -> Iterator[Progress]:
         TaskProgressColumn(show_speed=True),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
+    with Progress(*columns, console=err) as progress:
         yield progress

@@ -1,15 +1,15 @@
 """How does a person's `train` or `evaluate` run from the folder to the rows and the printed report?"""
 
 import secrets
-import shutil
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from dataclasses import dataclass, replace
 
-from console.terminal import progress_bar, say
+from console.terminal import progress_bar, say, shown
 from db import checkpoints
-from db.engine import Engine, reading, writing
+from db.engine import Engine, writing
+from db.errors import ServiceAway
 from db.models import Checkpoint
+from db.paths import to_text
 from db.settings import Settings
 from scheduler.submission import person
 from trainer.dataset import Dataset
@@ -18,7 +18,9 @@ from trainer.metrics import classification_table, confusion_table
 from trainer.progress import ProgressBars
 from trainer.recipe import Recipe
 from trainer.recording import record_evaluation, record_training
-from trainer.training import TrainingPlan, train
+from trainer.training import TrainingOutcome, TrainingPlan, train
+
+DATABASE_PATIENCE_SECONDS = 1800  # what was trained for an hour is worth half an hour of waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,6 @@ class Judged:
 
 def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Recipe, wanted: Wanted) -> Judged:
     """Train, keep the checkpoint under its digest, evaluate the saved file on the test split, write the rows."""
-    stem = Path(dataset.root).resolve().name or "model"
-    with reading(engine) as session:
-        name = checkpoints.free_name(session, wanted.name, stem)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     unfinished = settings.models_folder / f".{secrets.token_hex(8)}.unfinished"
     plan = TrainingPlan(
@@ -54,19 +53,30 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
         device=wanted.device,
         resume=wanted.resume,
     )
-    with ExitStack() as cleanup:
-        cleanup.callback(unfinished.unlink, missing_ok=True)
-        with ProgressBars() as bars:
-            outcome = train(plan, bars)
-        kept = settings.models_folder / f"{outcome.digest}.safetensors"
-        with writing(engine) as session:
-            record_training(session, outcome, name=name, actor=person())
-            # Inside the transaction: a row without its file would be worse than a file without its row.
-            unfinished.replace(kept)
-    say(f"Model {name} is written: {kept}")
-    with reading(engine) as session:
-        checkpoint = checkpoints.find(session, name)
+    with ProgressBars() as bars:
+        outcome = train(plan, bars)
+    # From here on nothing deletes the file: hours of work hang on it, and a row without it would be worse.
+    kept = settings.models_folder / f"{outcome.digest}.safetensors"
+    unfinished.replace(kept)
+    checkpoint = _recorded(engine, replace(outcome, checkpoint=kept), dataset, wanted.name)
+    say(f"Model {checkpoint.name} is written: {kept}")
     return judge_model(engine, settings, checkpoint, dataset, Judging(device=wanted.device))
+
+
+def _recorded(engine: Engine, outcome: TrainingOutcome, dataset: Dataset, wanted: str | None) -> Checkpoint:
+    """The rows of a training, under the name that was wanted if it is still free."""
+    deadline, pause = time.monotonic() + DATABASE_PATIENCE_SECONDS, 1.0
+    while True:
+        try:
+            with writing(engine) as session:
+                name = checkpoints.still_free_name(session, wanted, dataset.root.resolve().name)
+                return record_training(session, outcome, name=name, actor=person())
+        except ServiceAway as error:
+            if time.monotonic() > deadline:
+                raise
+            say(f"The model is trained and kept as {outcome.checkpoint}; waiting to write it down: {error}")
+            time.sleep(pause)
+            pause = min(pause * 2, 30.0)
 
 
 def judge_model(
@@ -80,13 +90,6 @@ def judge_model(
     with writing(engine) as session:
         row = record_evaluation(session, outcome, dataset.snapshot(), checkpoint)
     return Judged(evaluation=row.id, model=checkpoint.name, outcome=outcome)
-
-
-def export(settings: Settings, digest: str, out: Path) -> None:
-    """A copy of the checkpoint where the person wants one; whole or not at all."""
-    part = out.with_name(out.name + ".part")
-    shutil.copyfile(settings.models_folder / f"{digest}.safetensors", part)
-    part.replace(out)
 
 
 def printed(judged: Judged) -> str:
@@ -104,7 +107,7 @@ def printed(judged: Judged) -> str:
     ]
     if metrics.auroc is not None and metrics.average_precision is not None:
         lines.append(f"AUROC {metrics.auroc:.4f}, average precision {metrics.average_precision:.4f}")
-    lines += [f"left out, unreadable: {skip.path} ({skip.reason})" for skip in judged.outcome.skipped]
+    lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
     return "\n".join(lines)
 
 

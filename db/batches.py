@@ -2,7 +2,7 @@
 
     (none) --a plan--> planned --b dispatch--> dispatched --c claim--> running --d finish--> done
     running    --e take back (lease ran out)--> planned, attempt + 1
-    running    --f give back (worker stops)---> planned, attempt + 1
+    running    --f give back (worker stops)---> planned, attempt + 1 if it was for a fault
     dispatched --g resend (message lost)------> planned
     any open   --h cancel---------------------> cancelled
 
@@ -98,7 +98,11 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
     next_up = (
         select(Batch.id)
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
-        .where(Batch.state == BatchState.PLANNED, InspectionJob.state.in_(_ACTIVE_JOBS))
+        .where(
+            Batch.state == BatchState.PLANNED,
+            InspectionJob.state.in_(_ACTIVE_JOBS),
+            or_(Batch.not_before.is_(None), Batch.not_before <= database_now()),
+        )
         .order_by(InspectionJob.priority.desc(), InspectionJob.id, Batch.sequence)
         .limit(room)
         .with_for_update(of=Batch, skip_locked=True)
@@ -196,13 +200,14 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
     return True
 
 
-def _planned_again() -> dict[str, object]:
+def _planned_again(attempts: int) -> dict[str, object]:
     return {
         "state": BatchState.PLANNED,
-        "attempt": Batch.attempt + 1,
+        "attempt": Batch.attempt + attempts,
         "token": None,
         "lease_until": None,
         "worker": None,
+        "dispatched_at": None,
     }
 
 
@@ -219,17 +224,24 @@ def take_back_expired(session: Session) -> int:
             or_(Batch.lease_until.is_(None), Batch.lease_until < database_now()),
             exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
         )
-        .values(_planned_again()),
+        .values({**_planned_again(1), "note": "its worker stopped renewing the lease"}),
     )
 
 
-def give_back(session: Session, held: Claim) -> bool:
-    """Arrow f: a worker that cannot go on returns its batch at once instead of letting the lease run out."""
+def give_back(session: Session, held: Claim, *, fault: str | None = None, pause_seconds: float = 0) -> bool:
+    """Arrow f: a worker that cannot go on returns its batch at once instead of letting the lease run out.
+
+    With a `fault` it counts as an attempt, and is not sent again for `pause_seconds`. Without one, the worker
+    was merely stopped.
+    """
+    again = _planned_again(0 if fault is None else 1)
+    if fault is not None:
+        again |= {"note": fault, "not_before": database_now(pause_seconds)}
     given = rows_changed(
         session,
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
-        .values(_planned_again()),
+        .values(again),
     )
     return given == 1
 
@@ -263,6 +275,16 @@ def _waiting(longer_than_seconds: float) -> ColumnElement[bool]:
     )
 
 
+def restart(session: Session, job: int) -> None:
+    """A failed job goes on: its open batches count their attempts anew, and what was sent is sent again.
+
+    A running one stays with its worker; its lease decides.
+    """
+    waiting = (Batch.job_id == job, Batch.state.in_((BatchState.PLANNED, BatchState.DISPATCHED)))
+    again = {"state": BatchState.PLANNED, "attempt": 1, "dispatched_at": None, "not_before": None, "note": None}
+    session.execute(update(Batch).where(*waiting).values(again))
+
+
 def cancel(session: Session, job: int) -> int:
     """Arrow h: every open batch of `job`. A worker that still holds one can no longer finish it."""
     return rows_changed(
@@ -273,10 +295,10 @@ def cancel(session: Session, job: int) -> int:
     )
 
 
-def exhausted(session: Session, *, max_attempts: int) -> list[tuple[int, int]]:
-    """(job, batch) of active jobs that have used up their attempts."""
+def exhausted(session: Session, *, max_attempts: int) -> list[tuple[int, int, str | None]]:
+    """(job, batch, why it was given back last) of active jobs that have used up their attempts."""
     rows = session.execute(
-        select(Batch.job_id, Batch.id)
+        select(Batch.job_id, Batch.id, Batch.note)
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
         .where(
             Batch.state == BatchState.PLANNED,
@@ -284,4 +306,4 @@ def exhausted(session: Session, *, max_attempts: int) -> list[tuple[int, int]]:
             InspectionJob.state.in_(_ACTIVE_JOBS),
         )
     )
-    return [(row.job_id, row.id) for row in rows]
+    return [(row.job_id, row.id, row.note) for row in rows]

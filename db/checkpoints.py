@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 from db import audit
 from db.errors import NotFound, Refused
 from db.models import Checkpoint, ModelStatus, OperatingPoint
+from db.paths import to_text
 
 SHORTEST_DIGEST_PREFIX = 6  # hex digits; shorter ones look like ids
 DEFAULT_THRESHOLD = 0.5
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +56,23 @@ def free_name(session: Session, wanted: str | None, stem: str) -> str:
     """`wanted` if nobody has it (Refused otherwise), or the first free one of stem-1, stem-2, …"""
     taken = set(session.scalars(select(Checkpoint.name)))
     if wanted is None:
+        stem = to_text(stem)[: LONGEST_NAME - 10] or "model"
         return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+    if not 0 < len(wanted) <= LONGEST_NAME or not wanted.isprintable():
+        raise Refused(f"A model's name has 1 to {LONGEST_NAME} printable characters.")
     if wanted in taken:
         raise Refused(f"There is a model named {wanted!r} already. Choose another --name: names are never reused.")
     if wanted.isdigit():
         raise Refused(f"A model cannot be named {wanted!r}: that reads as an id.")
     return wanted
+
+
+def still_free_name(session: Session, wanted: str | None, stem: str) -> str:
+    """`wanted`, or, if somebody took it while the model was trained, the first free name that begins with it."""
+    try:
+        return free_name(session, wanted, stem)
+    except Refused:
+        return free_name(session, None, wanted or stem)
 
 
 def find(session: Session, model: str) -> Checkpoint:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.orm import Session
 
 from db.errors import DatabaseAway, DatabaseNotWritable, SettingInvalid
@@ -30,7 +37,7 @@ def connect(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise SettingInvalid(
             "INSPECTQ_DATABASE_URL is not a database URL. Examples: postgresql+psycopg://user:password@host/name, "
             "sqlite:////folder/file.db"
@@ -70,7 +77,10 @@ def _connect_sqlite(url: str, database: str | None) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A transaction that sees one state of the database and changes nothing."""
-    with _explained(engine), Session(engine) as session:
+    reader = engine
+    if engine.dialect.name == "postgresql":  # whose default would let every statement see another state
+        reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with _explained(engine), Session(reader) as session:
         yield session
 
 
@@ -92,21 +102,29 @@ def _explained(engine: Engine) -> Iterator[None]:
     """Turn a driver's error about the service itself into one sentence; leave programming errors alone."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise _explain(engine, error) from error
+    except IntegrityError:
+        raise
     except DBAPIError as error:
-        if "read-only transaction" in str(error.orig):
+        # What sqlite3 raises for a file that is none of its own is a bare DatabaseError.
+        of_the_service = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+        if of_the_service or _refuses_to_write(error):
             raise _explain(engine, error) from error
         raise
+
+
+def _refuses_to_write(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in ("25006", "42501")  # read-only transaction, no privilege
 
 
 def _explain(engine: Engine, error: DBAPIError) -> DatabaseAway | DatabaseNotWritable:
     place = engine.url.render_as_string(hide_password=True)
     cause = " ".join(str(error.orig).split())
-    if "readonly" in cause or "read-only" in cause:
+    if "readonly" in cause or _refuses_to_write(error):
         return DatabaseNotWritable(f"The database {place} is read-only. Give this user write access and run it again.")
     if "is locked" in cause or "is full" in cause:
         return DatabaseNotWritable(f"The database {place} cannot be written now ({cause}). Free it and run it again.")
+    if engine.dialect.name == "sqlite":
+        return DatabaseAway(f"The database {place} cannot be opened ({cause}). Is its folder right and readable?")
     return DatabaseAway(
         f"The database {place} does not answer ({cause[:200]}). Start it, or correct INSPECTQ_DATABASE_URL."
     )

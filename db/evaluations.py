@@ -24,6 +24,9 @@ class NewDataset:
 
     fingerprint: str
     root: str
+    layout: str
+    split_seed: int | None
+    test_share: float | None
     positive_class: str
     class_names: list[str]
     counts: dict[str, Any]

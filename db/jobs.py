@@ -2,7 +2,7 @@
 
     pending --claim_planning--> planning --finish_planning--> running --finish--> done
     planning --claim_planning (the planner's lease ran out)--> planning
-    pending | planning | running --cancel--> cancelled
+    pending | planning | running | failed --cancel--> cancelled
     pending | planning | running --fail----> failed, with the reason a person can act on
     failed --retry--> pending (or running, where the walk was complete)
     done   --retry--> running: its unreadable images once more, as the next revision
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import and_, column, func, or_, select, table, update
+from sqlalchemy import ColumnElement, and_, column, func, or_, select, table, update
 from sqlalchemy.orm import Session, joinedload
 
-from db import audit, batches
+from db import audit, batches, results
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import NotFound, Refused
@@ -34,7 +34,7 @@ from db.models import (
     OperatingPoint,
 )
 
-PLANNER_LEASE_SECONDS = 30  # a chunk is planned in well under one; two schedulers take turns after this
+PLANNER_LEASE_SECONDS = 120  # renewed with every chunk; listing one huge folder must fit in between
 
 _v_job_ledger = table(
     "v_job_ledger",
@@ -143,8 +143,11 @@ def progress(session: Session, job: int) -> tuple[int, int]:
     return int(done or 0), int(planned or 0)
 
 
-def claim_planning(session: Session) -> InspectionJob | None:
-    """The next job to walk: pending, or left half-way by a planner that died. Its token is this planner's fence."""
+def claim_planning(session: Session, *, beside: Sequence[int] = ()) -> InspectionJob | None:
+    """The next job to walk: pending, or left half-way by a planner that died. Its token is this planner's fence.
+
+    `beside`: the jobs that this process is planning already.
+    """
     free = or_(
         InspectionJob.state == JobState.PENDING,
         and_(
@@ -156,7 +159,10 @@ def claim_planning(session: Session) -> InspectionJob | None:
         ),
     )
     candidate = session.scalar(
-        select(InspectionJob.id).where(free).order_by(InspectionJob.priority.desc(), InspectionJob.id).limit(1)
+        select(InspectionJob.id)
+        .where(free, InspectionJob.id.not_in(beside))
+        .order_by(InspectionJob.priority.desc(), InspectionJob.id)
+        .limit(1)
     )
     if candidate is None:
         return None
@@ -233,34 +239,40 @@ def finish_planning(session: Session, job: int, token: str) -> bool:
     return moved == 1
 
 
+def _has_open_batch() -> ColumnElement[bool]:
+    return select(Batch.id).where(Batch.job_id == InspectionJob.id, Batch.state.in_(OPEN_BATCHES)).limit(1).exists()
+
+
 def ready_to_finish(session: Session) -> list[int]:
     """Running jobs without an open batch."""
-    open_batch = (
-        select(Batch.id).where(Batch.job_id == InspectionJob.id, Batch.state.in_(OPEN_BATCHES)).limit(1).exists()
-    )
-    return list(session.scalars(select(InspectionJob.id).where(InspectionJob.state == JobState.RUNNING, ~open_batch)))
+    ready = select(InspectionJob.id).where(InspectionJob.state == JobState.RUNNING, ~_has_open_batch())
+    return list(session.scalars(ready))
 
 
-def finish(session: Session, job: int) -> Ledger:
-    """running -> done, if the ledger closes; -> failed, naming the difference, if it ever did not."""
+def finish(session: Session, job: int) -> bool:
+    """running -> done, if the ledger closes; -> failed, naming the difference, if it ever did not.
+
+    False where it did not end here: another scheduler was first, or a retry has opened the job again.
+    """
     counted = ledger(session, job)
     if not counted.closed:
         fail(session, job, f"The ledger does not close: {counted.to_dict()}. Please report this.")
-        return counted
-    session.execute(
+        return False
+    ended = rows_changed(
+        session,
         update(InspectionJob)
-        .where(InspectionJob.id == job, InspectionJob.state == JobState.RUNNING)
-        .values(state=JobState.DONE, finished_at=database_now())
+        .where(InspectionJob.id == job, InspectionJob.state == JobState.RUNNING, ~_has_open_batch())
+        .values(state=JobState.DONE, finished_at=database_now()),
     )
-    return counted
+    return ended == 1
 
 
 def cancel(session: Session, job: int, *, actor: str) -> Ledger:
-    """open -> cancelled. Verdicts that exist stay; what was not inspected counts as cancelled."""
+    """open or failed -> cancelled. Verdicts that exist stay; what was not inspected counts as cancelled."""
     moved = rows_changed(
         session,
         update(InspectionJob)
-        .where(InspectionJob.id == job, InspectionJob.state.in_(OPEN_JOBS))
+        .where(InspectionJob.id == job, InspectionJob.state.in_((*OPEN_JOBS, JobState.FAILED)))
         .values(
             state=JobState.CANCELLED,
             state_reason=f"cancelled by {actor}",
@@ -269,18 +281,23 @@ def cancel(session: Session, job: int, *, actor: str) -> Ledger:
         ),
     )
     if moved != 1:
-        raise Refused(f"Job {job} is {get(session, job).state.value} already; only an open job can be cancelled.")
+        state = get(session, job).state.value
+        raise Refused(f"Job {job} is {state} already; only an open or a failed job can be cancelled.")
     batches.cancel(session, job)
     audit.record(session, actor=actor, action="job.cancel", subject=f"job:{job}")
     return ledger(session, job)
 
 
-def fail(session: Session, job: int, reason: str) -> bool:
-    """open -> failed. Its batches keep their places: `retry` goes on where it stopped."""
+def fail(session: Session, job: int, reason: str, *, planner_token: str | None = None) -> bool:
+    """open -> failed. Its batches keep their places: `retry` goes on where it stopped.
+
+    With a `planner_token` only while the job is that planner's: the ghost of a dead one must not fail it.
+    """
+    fence = () if planner_token is None else (InspectionJob.planner_token == planner_token,)
     moved = rows_changed(
         session,
         update(InspectionJob)
-        .where(InspectionJob.id == job, InspectionJob.state.in_(OPEN_JOBS))
+        .where(InspectionJob.id == job, InspectionJob.state.in_(OPEN_JOBS), *fence)
         .values(state=JobState.FAILED, state_reason=reason, planner_token=None, finished_at=database_now()),
     )
     return moved == 1
@@ -297,36 +314,32 @@ def retry(session: Session, job: int, *, actor: str) -> str:
 
 
 def _resume(session: Session, job: InspectionJob, actor: str) -> str:
-    state = JobState.PENDING if job.planned_at is None else JobState.RUNNING
-    session.execute(
-        update(InspectionJob)
-        .where(InspectionJob.id == job.id, InspectionJob.state == JobState.FAILED)
-        .values(state=state, state_reason=None, finished_at=None)
-    )
-    session.execute(update(Batch).where(Batch.job_id == job.id, Batch.state.in_(OPEN_BATCHES)).values(attempt=1))
+    _reopen(session, job, JobState.PENDING if job.planned_at is None else JobState.RUNNING)
+    batches.restart(session, job.id)
     audit.record(session, actor=actor, action="job.retry", subject=f"job:{job.id}")
     return f"Job {job.id} goes on where it stopped."
 
 
+def _reopen(session: Session, job: InspectionJob, state: JobState, **more: int) -> None:
+    """Refused where another retry was first: two would plan the same images twice."""
+    same = (InspectionJob.state == job.state, InspectionJob.revision == job.revision)
+    opened = update(InspectionJob).where(InspectionJob.id == job.id, *same)
+    values = {"state": state, "state_reason": None, "finished_at": None, **more}
+    if rows_changed(session, opened.values(values).execution_options(synchronize_session=False)) != 1:
+        raise Refused(f"Job {job.id} is being retried already.")
+
+
 def _inspect_unreadable_again(session: Session, job: InspectionJob, actor: str) -> str:
-    results_view = table("v_results", column("job"), column("path"), column("disposition"))
-    paths = list(
-        session.scalars(
-            select(results_view.c.path)
-            .where(results_view.c.job == job.id, results_view.c.disposition == "UNREADABLE")
-            .order_by(results_view.c.path)
-        )
-    )
+    paths = results.unreadable_paths(session, job.id)
     if not paths:
         raise Refused(f"Job {job.id} is done and has no unreadable image; there is nothing to retry.")
     chunks = [paths[start : start + job.batch_images] for start in range(0, len(paths), job.batch_images)]
-    first_sequence = job.planned_batches
-    job.revision += 1
-    job.planned_batches += len(chunks)
-    job.state, job.finished_at = JobState.RUNNING, None
+    revision, first_sequence = job.revision + 1, job.planned_batches
+    _reopen(session, job, JobState.RUNNING, revision=revision, planned_batches=first_sequence + len(chunks))
+    session.refresh(job)
     batches.plan(session, job, chunks, first_sequence=first_sequence)
-    audit.record(session, actor=actor, action="job.retry", subject=f"job:{job.id}", revision=job.revision)
-    return f"Job {job.id} inspects its {len(paths)} unreadable images again, as revision {job.revision}."
+    audit.record(session, actor=actor, action="job.retry", subject=f"job:{job.id}", revision=revision)
+    return f"Job {job.id} inspects its {len(paths)} unreadable images again, as revision {revision}."
 
 
 def summary(job: InspectionJob) -> dict[str, Any]:

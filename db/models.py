@@ -111,6 +111,9 @@ class DatasetSnapshot(Base):
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
     root: Mapped[str] = mapped_column(Text)
+    layout: Mapped[str] = mapped_column(String(50))  # "split folders", "class folders" or "labels file"
+    split_seed: Mapped[int | None] = mapped_column(BigInteger)  # None where the folder came with its split
+    test_share: Mapped[float | None]
     positive_class: Mapped[str] = mapped_column(String(200))
     class_names: Mapped[list[str]]
     counts: Mapped[dict[str, Any]]  # {"train": {"defective": 120, "ok": 300}, "test": ...}
@@ -309,6 +312,8 @@ class Batch(Base):
     paths: Mapped[list[str]]  # relative to the job's root, as db.paths writes them
     attempt: Mapped[int] = mapped_column(default=1)
     dispatched_at: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]  # given back because of a passing fault: not sent again until then
+    note: Mapped[str | None] = mapped_column(Text)  # why it was given back last
     token: Mapped[str | None] = mapped_column(String(32))  # who holds the lease; nobody else may save
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None] = mapped_column(String(200))

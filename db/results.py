@@ -107,6 +107,12 @@ def of_job(
         yield dict(row)
 
 
+def unreadable_paths(session: Session, job: int) -> list[str]:
+    """The images of the job that could not be read, in the order of the paths."""
+    query = select(_v_results.c.path).where(_v_results.c.job == job, _v_results.c.disposition == "UNREADABLE")
+    return list(session.scalars(query.order_by(_v_results.c.path)))
+
+
 def scores(session: Session, job: int) -> Iterator[float]:
     """P(defective) of every image of the job that has one."""
     query = select(_v_results.c.score).where(_v_results.c.job == job, _v_results.c.score.is_not(None))

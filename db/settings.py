@@ -24,7 +24,11 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="`postgresql+psycopg://…`. Empty: SQLite in the home folder, one machine."
     )
-    broker_url: str = Field("", description="`redis://…`. Empty: no queue, `scan` inspects in its own process.")
+    broker_url: str = Field(
+        "",
+        pattern=r"^$|^rediss?://",
+        description="`redis://…`. Empty: no queue, `scan` inspects in its own process.",
+    )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`: where a worker runs the network.")
     batch_images: int = Field(64, ge=1, le=4096, description="Images in one batch, the unit of work and of retry.")
     window: int = Field(32, ge=1, le=10_000, description="Batches on the queue at most, whatever the job's size.")
@@ -62,12 +66,14 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process.
+    """The settings of this process. Raises SettingInvalid, naming the variable, where a value is not of its kind."""
+    return settings_with()
 
-    Raises SettingInvalid, naming the variable, where a value is not of its kind.
-    """
+
+def settings_with(**chosen: Path | str) -> Settings:
+    """The settings of the environment, but for those that are `chosen` here. Raises SettingInvalid."""
     try:
-        return Settings()
+        return Settings(**chosen)  # type: ignore[arg-type]  # pydantic checks what it is given
     except ValidationError as error:
         first = error.errors()[0]
         name = "INSPECTQ_" + str(first["loc"][0]).upper()

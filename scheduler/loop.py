@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 PLANNED_AT_ONCE = 4  # folders walked side by side, so that a small urgent job need not wait for a huge one
 CHUNKS_PER_TICK = 4  # per folder; the queue is filled in between
+SENT_AGAIN_AFTER_SECONDS = 600  # however many messages the queue holds: a repeated one costs a refused claim
 LOST_AFTER_SECONDS = 15  # a message takes milliseconds; a queue that holds fewer than were sent has lost some
 
 
 class Scheduler:
-    """`publish` puts messages on the queue; `held` says how many the queue has."""
+    """`publish` puts messages on the queue; `held` says how many wait there for a worker."""
 
     def __init__(
         self,
@@ -49,9 +50,10 @@ class Scheduler:
         """
         planned = self._plan()
         self._recover()
+        finished = self._finish()  # before what needs the broker: a job whose work is done need not wait for it
+        self._resend_lost()
         sent = self._dispatch()
-        finished = self._finish()
-        return planned or sent or finished
+        return planned or finished or sent
 
     def run(self, name: str, stop: threading.Event) -> None:
         """Tick until `stop` is set, with a heartbeat. Services that are away are waited for."""
@@ -64,14 +66,15 @@ class Scheduler:
                 pause = 0.0 if busy else TICK_SECONDS
             except ServiceAway as error:
                 log.warning("waiting: %s", error)
-                self._planners.clear()  # their leases run out; whoever is first then goes on
+                if not isinstance(error, BrokerAway):
+                    self._planners.clear()  # their leases run out; whoever is first then goes on
                 pause = min(max(pause, TICK_SECONDS) * 2, heartbeats.BEAT_SECONDS)
             stop.wait(pause)
 
     def _plan(self) -> bool:
         if len(self._planners) < PLANNED_AT_ONCE:
             with writing(self._engine) as session:
-                job = jobs.claim_planning(session)
+                job = jobs.claim_planning(session, beside=[planner.id for planner in self._planners])
             if job is not None:
                 self._planners.append(Planner(self._engine, job))
         worked = bool(self._planners)
@@ -86,21 +89,21 @@ class Scheduler:
         with writing(self._engine) as session:
             if taken := batches.take_back_expired(session):
                 log.warning("took back %d batches whose worker stopped renewing its lease", taken)
-            for job, batch in batches.exhausted(session, max_attempts=self._max_attempts):
+            for job, batch, note in batches.exhausted(session, max_attempts=self._max_attempts):
                 reason = (
-                    f"Batch {batch} was given up after {self._max_attempts} attempts; the workers' logs say why. "
+                    f"Batch {batch} was given up after {self._max_attempts} attempts (the last time: {note}). "
                     f"When that is mended: inspectq jobs retry {job}"
                 )
                 jobs.fail(session, job, reason)
-        self._resend_lost()
 
     def _resend_lost(self) -> None:
         with reading(self._engine) as session:
             late = batches.waiting_on_queue(session, longer_than_seconds=LOST_AFTER_SECONDS)
-        if late and self._held() < late:
-            with writing(self._engine) as session:
-                lost = batches.resend(session, longer_than_seconds=LOST_AFTER_SECONDS)
-            log.warning("the queue has lost messages: %d batches are sent again", lost)
+        missing = late and self._held() < late
+        with writing(self._engine) as session:
+            age = LOST_AFTER_SECONDS if missing else SENT_AGAIN_AFTER_SECONDS
+            if lost := batches.resend(session, longer_than_seconds=age):
+                log.warning("%d batches are sent again: their messages were lost, or wait very long", lost)
 
     def _dispatch(self) -> bool:
         with writing(self._engine) as session:
@@ -121,6 +124,7 @@ class Scheduler:
     def _finish(self) -> bool:
         with writing(self._engine) as session:
             ready = jobs.ready_to_finish(session)
-            for job in ready:
-                log.info("job %d is done: %s", job, jobs.finish(session, job).to_dict())
-        return bool(ready)
+            done = [job for job in ready if jobs.finish(session, job)]
+        for job in done:
+            log.info("job %d is done", job)
+        return bool(done)

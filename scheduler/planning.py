@@ -1,5 +1,7 @@
 """How is a folder cut into batches, in small transactions that a crash cannot undo?"""
 
+import errno
+import logging
 from collections.abc import Iterator
 from itertools import islice
 
@@ -8,8 +10,12 @@ from db.engine import Engine, writing
 from db.jobs import PlannedChunk
 from db.models import InspectionJob
 from db.paths import to_bytes, to_text
-from scheduler.walk import Found, walk
+from scheduler.walk import Found, said, walk
 
+log = logging.getLogger(__name__)
+
+# What a person has to mend. Anything else, a stale handle or an I/O error, may pass by itself.
+PERMANENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
 BATCHES_PER_CHUNK = 16  # one transaction: about a thousand paths, some milliseconds
 
 
@@ -19,6 +25,7 @@ class Planner:
     def __init__(self, engine: Engine, job: InspectionJob) -> None:
         if job.planner_token is None:
             raise ValueError(f"job {job.id} has not been claimed for planning")
+        self.id = job.id
         self._engine = engine
         self._job = job
         self._token = job.planner_token
@@ -30,16 +37,21 @@ class Planner:
     def advance(self) -> bool:
         """Plan one chunk. False once the job is planned, or is no longer this planner's.
 
-        A folder that cannot be listed, or in which there is no image, fails the job with the reason.
+        A folder that is not there or may not be read, or without an image, fails the job with the reason.
         """
         try:
             batches = self._next_batches()
         except OSError as error:
-            return self._fail(f"The folder cannot be read: {error}. Make it readable, then: inspectq jobs retry")
+            if error.errno not in PERMANENT:
+                log.warning("job %d: %s; tried again when the planner's lease has run out", self.id, said(error))
+                return False
+            return self._fail(
+                f"The folder cannot be read ({said(error)}). Mend it, then: inspectq jobs retry {self.id}"
+            )
         complete = len(batches) < BATCHES_PER_CHUNK
         self._found_any = self._found_any or bool(batches)
         if complete and not self._found_any:
-            return self._fail(f"There is no image in {self._job.root}.")
+            return self._fail(f"There is no image in {self._job.root}. Fill it, then: inspectq jobs retry {self.id}")
         chunk = PlannedChunk(
             batches=batches,
             cursor=batches[-1][-1] if batches else None,
@@ -71,5 +83,5 @@ class Planner:
 
     def _fail(self, reason: str) -> bool:
         with writing(self._engine) as session:
-            jobs.fail(session, self._job.id, reason)
+            jobs.fail(session, self.id, reason, planner_token=self._token)
         return False

@@ -9,7 +9,7 @@ from db.engine import Engine, writing
 from db.errors import Refused
 from db.models import ModelStatus
 from db.paths import to_text
-from scheduler.walk import Found, walk
+from scheduler.walk import Found, said, walk
 
 
 def submit(engine: Engine, folder: Path, *, model: str | None, priority: int, batch_images: int) -> int:
@@ -51,7 +51,7 @@ def _checked(folder: Path) -> Path:
     try:
         has_image = any(kind is Found.IMAGE for kind, _ in walk(os.fsencode(root)))
     except OSError as error:
-        raise Refused(f"The folder cannot be read: {error}. Make it readable for this user.") from error
+        raise Refused(f"The folder cannot be read ({said(error)}). Make it readable for this user.") from error
     if not has_image:
         raise Refused(f"There is no image in {folder}: inspectq looks for JPEG, PNG, BMP, TIFF and WebP files.")
     return root

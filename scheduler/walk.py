@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from enum import Enum
 
+from db.paths import to_text
 from vision.suffixes import IMAGE_SUFFIXES
 
 
@@ -27,6 +28,12 @@ def walk(root: bytes, after: bytes | None = None) -> Iterator[tuple[Found, bytes
     """
     start = after.split(b"/") if after is not None else []
     yield from _walk(root, b"", start)
+
+
+def said(error: OSError) -> str:
+    """What went wrong with which folder, for a person."""
+    where = error.filename
+    return f"{error.strerror}: {to_text(where) if isinstance(where, str | bytes) else where}"
 
 
 def _walk(root: bytes, folder: bytes, start: list[bytes]) -> Iterator[tuple[Found, bytes]]:

@@ -50,6 +50,9 @@ def add_dataset(session: Session) -> DatasetSnapshot:
         NewDataset(
             fingerprint="f" * 64,
             root="/photographs",
+            layout="split folders",
+            split_seed=None,
+            test_share=None,
             positive_class="defective",
             class_names=["defective", "ok"],
             counts={"test": {"defective": 126, "ok": 467}},

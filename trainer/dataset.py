@@ -132,10 +132,10 @@ class Dataset:
 
 
 def fingerprint(samples: Iterable[Sample]) -> str:
-    """sha256 over the sorted (path, sha256 of the bytes, label, split) of every usable sample."""
+    """sha256 over the sorted (path, sha256 of the bytes, label, split, is it defective) of every usable sample."""
     digest = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: os.fsencode(sample.path)):
-        fields = (sample.path, sample.sha256, sample.label, sample.split)
+        fields = (sample.path, sample.sha256, sample.label, sample.split, str(int(sample.is_defective)))
         digest.update(b"".join(os.fsencode(field) + b"\0" for field in fields) + b"\n")
     return digest.hexdigest()
 

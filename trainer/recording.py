@@ -50,6 +50,9 @@ def _dataset(snapshot: DatasetSnapshot) -> NewDataset:
     return NewDataset(
         fingerprint=snapshot.fingerprint,
         root=to_text(snapshot.root),
+        layout=snapshot.layout,
+        split_seed=snapshot.split_seed,
+        test_share=snapshot.test_share,
         positive_class=snapshot.positive,
         class_names=list(snapshot.class_names),
         counts=counts,

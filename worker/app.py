@@ -1,10 +1,12 @@
 """Which Celery app carries the batches, and with which settings? (Why each: ARCHITECTURE.md, "The queue".)
 
-`inspectq worker` and `celery -A worker.app worker` start the same worker. This module and the
+`inspectq worker` and `celery -A worker.app worker` start the same worker, the latter under Celery's own name
+(add `-n NAME@%h` where two run on one host). This module and the
 pool's parent process never import torch: the model is loaded in the pool's child, so a crash
 costs one child, time limits work, and CUDA is never carried over a fork.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -20,6 +22,8 @@ from db.engine import writing
 from db.errors import BrokerAway, ServiceAway
 from db.schema import open_database
 from db.settings import settings
+
+log = logging.getLogger(__name__)
 
 TASK = "inspectq.inspect_batch"
 QUEUE = "inspectq"
@@ -87,19 +91,21 @@ def readable(message: Message) -> str:
     )
 
 
-def messages_held() -> int:
-    """How many messages the broker holds, waiting or with a worker. Raises BrokerAway."""
+def messages_waiting() -> int:
+    """How many messages wait for a worker. Those with a worker do not count: a dead one's linger for hours.
+
+    Raises BrokerAway.
+    """
     try:
         with app.connection_for_write() as connection, connection.channel() as channel:
             waiting: int = channel.client.llen(QUEUE)
-            unacknowledged: int = channel.client.hlen("unacked")
     except (OperationalError, OSError) as error:
         raise BrokerAway(broker_sentence(error)) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "redis":
             raise BrokerAway(broker_sentence(error)) from error
         raise
-    return waiting + unacknowledged
+    return waiting
 
 
 def broker_sentence(error: BaseException) -> str:
@@ -145,5 +151,7 @@ def _beat(name: str) -> None:
                 heartbeats.beat(session, name=name, role="worker")
         except ServiceAway:
             pass
+        except Exception:  # a heartbeat that ends while its worker goes on would be a false alarm for ever
+            log.exception("heartbeat")
         if _stopping.wait(heartbeats.BEAT_SECONDS):
             return

@@ -22,10 +22,11 @@ from db.paths import to_bytes
 from db.results import NewResult
 from db.schema import open_database
 from db.settings import Settings, settings
-from vision.checkpoint import CheckpointError, load_checkpoint
+from vision.checkpoint import CheckpointAltered, CheckpointFormat, CheckpointMissing, load_checkpoint
 from vision.decode import Limits
 from vision.faults import Reason, StorageTrouble
 from vision.inspection import ImageScore, score_images
+from vision.preprocessing import PreprocessingError
 from vision.runtime import DeviceUnavailable, InvalidScore, TorchRuntime
 from worker.lease import Lease, LeaseLost, kept
 
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 DATABASE_PATIENCE_SECONDS = 180  # how long finished verdicts are held while the database is away
 LONGEST_WAIT_SECONDS = 5.0
+# How long a batch rests after a passing fault, doubled with each attempt: five attempts span two minutes.
+PAUSE_SECONDS = 8.0
+LONGEST_PAUSE_SECONDS = 120.0
 MODELS_KEPT = 2  # jobs of an old and a new model side by side; each takes about 50 MB
 
 T = TypeVar("T")
@@ -64,24 +68,28 @@ class Inspector:
         `on_image` is called after each image. Raises only what is no fact about an image and no
         passing fault either, after giving the batch back.
         """
-        held = _patiently(lambda: self._claim(batch, attempt))
+        held = patiently(lambda: self._claim(batch, attempt))
         if held is None:
             return f"batch {batch}, attempt {attempt}: nothing to do (late or repeated message, or the job has ended)"
         try:
             with kept(self._engine, held, self._workplace.lease_seconds) as lease:
                 rows = self._verdicts(held, lease, on_image)
-                if not _patiently(lambda: self._finish(held, rows)):
+                if not patiently(lambda: self._finish(held, rows)):
                     raise LeaseLost
         except LeaseLost:
             return f"job {held.job}, batch {batch}: not saved, it was cancelled or taken back"
-        except (CheckpointError, DeviceUnavailable, InvalidScore) as error:
+        except (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore) as error:
             self._stop_job(held, str(error))
             return f"job {held.job} failed: {error}"
-        except StorageTrouble as error:
-            self._give_back(held)
-            return f"job {held.job}, batch {batch}: given back, the storage does not answer ({error})"
+        except (StorageTrouble, CheckpointMissing, DeviceUnavailable) as error:
+            # This worker's storage, models folder or device; another's, or this one's later, may do.
+            self._give_back(held, str(error))
+            return f"job {held.job}, batch {batch}: given back ({error})"
+        except Exception as error:
+            self._give_back(held, f"{type(error).__name__}: {error}")
+            raise
         except BaseException:
-            self._give_back(held)
+            self._give_back(held, None)
             raise
         return f"job {held.job}, batch {batch}: {_counted(rows)}"
 
@@ -99,17 +107,18 @@ class Inspector:
         with writing(self._engine) as session:
             return batches.finish(session, held, rows)
 
-    def _give_back(self, held: Claim) -> None:
+    def _give_back(self, held: Claim, fault: str | None) -> None:
         """At best now; where even that fails, the lease runs out."""
+        pause = min(PAUSE_SECONDS * 2 ** (held.attempt - 1), LONGEST_PAUSE_SECONDS)
         try:
             with writing(self._engine) as session:
-                batches.give_back(session, held)
+                batches.give_back(session, held, fault=fault, pause_seconds=pause)
         except ServiceAway as error:
             log.warning("batch %s could not be given back: %s", held.batch, error)
 
     def _stop_job(self, held: Claim, reason: str) -> None:
         with writing(self._engine) as session:
-            batches.give_back(session, held)
+            batches.give_back(session, held, fault=reason)
             jobs.fail(session, held.job, reason)
 
     def _verdicts(self, held: Claim, lease: Lease, on_image: Callable[[], None] | None) -> list[NewResult]:
@@ -120,8 +129,8 @@ class Inspector:
             rows.append(_result(held, path, outcome, runtime, self._workplace.name))
             if on_image is not None:
                 on_image()
-        if any(row.reason_code == Reason.VANISHED for row in rows) and not os.path.isdir(to_bytes(held.root)):
-            raise StorageTrouble(f"the job's folder {held.root} is not there")
+        if any(row.reason_code == Reason.VANISHED for row in rows) and _is_away(to_bytes(held.root)):
+            raise StorageTrouble(f"the job's folder {held.root} is not there, or empty: is it mounted?")
         return rows
 
     def _outcomes(self, held: Claim, runtime: TorchRuntime) -> Iterator[ImageScore]:
@@ -206,6 +215,15 @@ def _outside(index: int) -> ImageScore:
     )
 
 
+def _is_away(root: bytes) -> bool:
+    """A folder that is not mounted is missing, or an empty mount point."""
+    try:
+        with os.scandir(root) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True
+
+
 def _is_beneath(path: bytes, root: bytes) -> bool:
     return path == root or path.startswith(root.rstrip(b"/") + b"/")
 
@@ -215,7 +233,7 @@ def _counted(rows: list[NewResult]) -> str:
     return ", ".join(f"{counts[disposition]} {disposition}" for disposition in Disposition if counts[disposition])
 
 
-def _patiently(ask: Callable[[], T]) -> T:
+def patiently(ask: Callable[[], T]) -> T:
     """Ask the database again, with growing pauses, while it is away: a computed verdict is worth the wait."""
     deadline, pause = time.monotonic() + DATABASE_PATIENCE_SECONDS, 0.2
     while True:

@@ -21,6 +21,6 @@ def inspect_batch(self: Any, batch: int, attempt: int) -> str:
 @cache
 def _inspector(name: str) -> "Inspector":
     # Imported here: the pool's parent imports this module, too, and must never import torch.
-    from worker.inspection import from_settings
+    from worker.inspection import from_settings, patiently
 
-    return from_settings(name)
+    return patiently(lambda: from_settings(name))

@@ -12,7 +12,7 @@ import click
 from console.terminal import out, progress_bar, say
 from db import jobs
 from db.engine import Engine, reading
-from db.settings import Settings
+from db.settings import Settings, settings_with
 
 if TYPE_CHECKING:
     from console.training import Judged
@@ -40,7 +40,7 @@ def demo(folder: Path) -> None:
     from db.schema import open_database
     from scheduler.submission import submit
 
-    chosen = Settings(home=folder / "home", database_url="", broker_url="")
+    chosen = settings_with(home=folder / "home", database_url="", broker_url="")
     engine = open_database(chosen.effective_database_url)
     photographs = folder / "photographs"
 

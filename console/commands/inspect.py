@@ -9,7 +9,8 @@ from typing import IO, Any
 import click
 
 from console.exits import ExitCode
-from console.options import FORMAT
+from console.files import whole
+from console.options import FORMAT, LARGEST_ID
 from console.results import Format, print_table, write_csv, write_json, write_parquet
 from console.terminal import say
 from db import jobs, results
@@ -19,12 +20,14 @@ from db.models import OPEN_JOBS, Disposition, JobState
 from db.schema import open_database
 from db.settings import settings
 
+JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--model", help="Name, id or digest prefix.  [default: the newest approved one]")
 @click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, scan always does.")
-@click.option("--priority", type=int, default=0, show_default=True, help="Higher goes first.")
+@click.option("--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
 def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
@@ -80,7 +83,7 @@ def list_jobs(limit: int, as_format: str) -> None:
 
 
 @jobs_group.command()
-@click.argument("job", type=int)
+@JOB
 @FORMAT
 def show(job: int, as_format: str) -> None:
     """State, progress and ledger of JOB."""
@@ -101,7 +104,7 @@ def show(job: int, as_format: str) -> None:
 
 
 @jobs_group.command()
-@click.argument("job", type=int)
+@JOB
 def cancel(job: int) -> None:
     """Stop an open JOB; verdicts that exist stay."""
     from scheduler.submission import person
@@ -112,7 +115,7 @@ def cancel(job: int) -> None:
 
 
 @jobs_group.command()
-@click.argument("job", type=int)
+@JOB
 @click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, retry always does.")
 def retry(job: int, wait: bool) -> None:
     """Go on with a failed or interrupted JOB, or inspect a done one's unreadable images again."""
@@ -121,14 +124,14 @@ def retry(job: int, wait: bool) -> None:
     chosen = settings()
     with writing(open_database(chosen.effective_database_url)) as session:
         interrupted = not chosen.broker_url and jobs.get(session, job).state in OPEN_JOBS
-        if not interrupted:
-            say(jobs.retry(session, job, actor=person()))
+        what = f"Job {job} goes on." if interrupted else jobs.retry(session, job, actor=person())
+    say(what)
     if wait or not chosen.broker_url:
         raise SystemExit(_see_through(job))
 
 
 @click.command("results")
-@click.argument("job", type=int)
+@JOB
 @click.option("--disposition", type=click.Choice([kind.value.lower() for kind in Disposition], case_sensitive=False))
 @click.option(
     "--format", "as_format", type=click.Choice([str(kind) for kind in Format]), default="table", show_default=True
@@ -146,7 +149,7 @@ def show_results(job: int, disposition: str | None, as_format: str, out: Path | 
         if kind is Format.TABLE and out is None:
             print_table(rows)
         elif kind is Format.PARQUET and out is not None:
-            with _whole(out) as part:
+            with whole(out) as part:
                 write_parquet(rows, part)
         else:
             with _stream(out) as stream:
@@ -154,22 +157,11 @@ def show_results(job: int, disposition: str | None, as_format: str, out: Path | 
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A file that appears under its name when it is complete, and not at all otherwise."""
-    part = out.with_name(out.name + ".part")
-    try:
-        yield part
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
 def _stream(out: Path | None) -> Iterator[IO[str]]:
     if out is None:
         yield sys.stdout
         return
-    with _whole(out) as part, part.open("w", encoding="utf-8", newline="") as stream:
+    with whole(out) as part, part.open("w", encoding="utf-8", newline="") as stream:
         yield stream
 
 
@@ -182,7 +174,7 @@ def report(subject: str, out: Path) -> None:
 
     engine = open_database(settings().effective_database_url)
     number = subject.removeprefix("e")
-    if not number.isdigit():
+    if not number.isdecimal() or not number.isascii() or int(number) > LARGEST_ID:
         raise NotFound(f"{subject!r} is neither a job (a number, such as 7) nor an evaluation (such as e7).")
     write = write_job_report if number == subject else write_evaluation_report
     write(engine, int(number), out)

@@ -1,11 +1,13 @@
 """The commands that make and judge models: sample, dataset check, train, evaluate, models."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 
+from console.files import whole
 from console.options import DEVICE, FORMAT, chosen_dataset, chosen_recipe, dataset_options, recipe_options
 from console.terminal import say
 from db import checkpoints, evaluations
@@ -61,19 +63,22 @@ def check(**options: Any) -> None:
 @FORMAT
 def train(recipe: str, name: str | None, out: Path | None, resume: bool, **options: Any) -> None:
     """Train a model on DIR, evaluate the saved file, keep both."""
-    from console.training import Wanted, export, machine_readable, make_model, printed
+    from console.training import Wanted, machine_readable, make_model, printed
 
     chosen = settings()
     device, as_format = options.pop("device") or chosen.device, options.pop("as_format")
     engine = open_database(chosen.effective_database_url)
     with reading(engine) as session:
         checkpoints.free_name(session, name, "model")  # a taken name should not cost an hour of training
+    if out is not None and not out.parent.is_dir():  # nor should a missing folder
+        raise click.UsageError(f"There is no folder {out.parent} for --out.")
     data = chosen_dataset(options)
     wanted = Wanted(name=name, device=device, resume=resume)
     judged = make_model(engine, chosen, data, chosen_recipe({**options, "name": recipe}), wanted)
-    if out is not None:
-        export(chosen, judged.outcome.checkpoint_digest, out)
     click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
+    if out is not None:
+        with whole(out) as part:
+            shutil.copyfile(chosen.models_folder / f"{judged.outcome.checkpoint_digest}.safetensors", part)
     say(f"Next: inspectq models approve {judged.model}, then inspectq scan FOLDER")
 
 
@@ -194,4 +199,5 @@ def _set_status(model: str, status: ModelStatus) -> None:
     with writing(open_database(settings().effective_database_url)) as session:
         checkpoint = checkpoints.find(session, model)
         checkpoints.set_status(session, checkpoint, status, actor=person())
-        say(f"Model {checkpoint.name} is {status.value}.")
+        name = checkpoint.name
+    say(f"Model {name} is {status.value}.")

@@ -60,7 +60,7 @@ def scheduler(log_level: str) -> None:
     logging.basicConfig(level=log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
 
     from scheduler.loop import Scheduler
-    from worker.app import messages_held, publish
+    from worker.app import messages_waiting, publish
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,7 +70,7 @@ def scheduler(log_level: str) -> None:
     Scheduler(
         engine,
         publish=publish,
-        held=messages_held,
+        held=messages_waiting,
         window=chosen.window,
         max_attempts=chosen.max_attempts,
     ).run(name, stop)
@@ -80,8 +80,11 @@ def scheduler(log_level: str) -> None:
 def flower() -> None:
     """Serve Flower, behind the login in INSPECTQ_FLOWER_AUTH."""
     chosen = _with_broker()
-    if ":" not in chosen.flower_auth:
-        raise SettingInvalid("Flower shows and stops workers. Set INSPECTQ_FLOWER_AUTH=user:password first.")
+    user, _, password = chosen.flower_auth.partition(":")
+    if not user or not password or "," in chosen.flower_auth:
+        raise SettingInvalid(
+            "Flower shows and stops workers. Set INSPECTQ_FLOWER_AUTH=user:password first, without a comma in it."
+        )
     # By the environment: a password on the command line is shown to every user of the machine by `ps`.
     os.environ["FLOWER_BASIC_AUTH"] = chosen.flower_auth
     options = [

@@ -34,7 +34,7 @@ def test_from_random_weights_nothing_is_frozen() -> None:
 
 def test_what_is_set_arrives_with_its_type() -> None:
     recipe = chosen_recipe(
-        given("--size", "96", "--jitter-hue", "0.3", "--no-freeze-backbone", "--schedule", "constant")
+        given("--image-size", "96", "--jitter-hue", "0.3", "--no-freeze-backbone", "--schedule", "constant")
     )
     assert (recipe.image_size, recipe.jitter_hue, recipe.freeze_backbone) == (96, 0.3, False)
     assert recipe.schedule == "constant"

@@ -5,6 +5,7 @@ from sqlalchemy import select, update
 
 from db import batches, jobs
 from db.batches import Message
+from db.clock import database_now
 from db.engine import Engine, reading, writing
 from db.models import Batch, BatchState, InspectionResult
 from tests.rows import add_job, claim_next, verdicts
@@ -67,7 +68,7 @@ def test_c_a_message_of_an_earlier_attempt_claims_nothing(engine: Engine) -> Non
     add_job(engine, [["a"]])
     held = claim_next(engine)
     with writing(engine) as session:
-        assert batches.give_back(session, held)
+        assert batches.give_back(session, held, fault="a passing one")
     with writing(engine) as session:
         again = batches.dispatch(session, window=1)
         assert [message.attempt for message in again] == [2]
@@ -158,14 +159,28 @@ def test_e_a_renewed_lease_is_left_alone(engine: Engine) -> None:
         assert batches.take_back_expired(session) == 0
 
 
-def test_f_a_batch_given_back_is_planned_at_once(engine: Engine) -> None:
+def test_f_a_batch_of_a_stopped_worker_is_planned_at_once_and_does_not_count(engine: Engine) -> None:
     add_job(engine, [["a"]])
     held = claim_next(engine)
     with writing(engine) as session:
         assert batches.give_back(session, held)
         assert not batches.give_back(session, held)
         assert not batches.renew(session, held, lease_seconds=60)
+    assert state_of(engine, held.batch) == (BatchState.PLANNED, 1)
+    assert claim_next(engine).batch == held.batch
+
+
+def test_f_a_batch_given_back_for_a_fault_rests_before_its_next_attempt(engine: Engine) -> None:
+    job = add_job(engine, [["a"]])
+    held = claim_next(engine)
+    with writing(engine) as session:
+        assert batches.give_back(session, held, fault="the storage is away", pause_seconds=60)
     assert state_of(engine, held.batch) == (BatchState.PLANNED, 2)
+    with writing(engine) as session:
+        assert batches.dispatch(session, window=10) == []
+        assert batches.exhausted(session, max_attempts=1) == [(job, held.batch, "the storage is away")]
+        session.execute(update(Batch).values(not_before=database_now(-1)))
+        assert [message.attempt for message in batches.dispatch(session, window=10)] == [2]
 
 
 def test_g_a_lost_message_is_sent_again_as_the_same_attempt(engine: Engine) -> None:
@@ -219,9 +234,9 @@ def test_batches_that_used_up_their_attempts_are_named(engine: Engine) -> None:
     job = add_job(engine, [["a"], ["b"]])
     held = claim_next(engine, window=1)
     with writing(engine) as session:
-        batches.give_back(session, held)
+        batches.give_back(session, held, fault="odd")
         assert batches.exhausted(session, max_attempts=2) == []
-        assert batches.exhausted(session, max_attempts=1) == [(job, held.batch)]
+        assert batches.exhausted(session, max_attempts=1) == [(job, held.batch, "odd")]
 
 
 def test_the_message_shows_ids_and_the_number_of_images_only(engine: Engine) -> None:

@@ -37,6 +37,29 @@ def test_a_read_only_postgresql_says_so(postgres_url: str) -> None:
         session.execute(text("CREATE TABLE nothing (id int)"))
 
 
+def test_a_role_that_may_not_write_is_said_so(postgres_url: str) -> None:
+    engine = connect(postgres_url)
+    with writing(engine) as session:
+        session.execute(text("CREATE TABLE kept (id int)"))
+        session.execute(text("DROP ROLE IF EXISTS only_reads"))
+        session.execute(text("CREATE ROLE only_reads"))
+    with pytest.raises(DatabaseNotWritable), writing(engine) as session:
+        session.execute(text("SET ROLE only_reads"))
+        session.execute(text("DELETE FROM kept"))
+
+
+def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "inspectq.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(DatabaseAway, match="cannot be opened"):
+        open_database(f"sqlite:///{tmp_path / 'inspectq.db'}")
+
+
+def test_readers_of_postgresql_see_one_state_and_change_nothing(postgres_url: str) -> None:
+    with reading(connect(postgres_url)) as session:
+        assert session.execute(text("SHOW transaction_isolation")).scalar_one() == "repeatable read"
+        assert session.execute(text("SHOW transaction_read_only")).scalar_one() == "on"
+
+
 def test_a_sqlite_locked_by_somebody_else_is_not_waited_for_for_ever(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +81,7 @@ def test_sqlite_keeps_foreign_keys_and_the_write_ahead_log(sqlite_url: str) -> N
         assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
-@pytest.mark.parametrize("url", ["not a url", "mysql://localhost/inspectq"])
+@pytest.mark.parametrize("url", ["not a url", "mysql://localhost/inspectq", "postgresql://u:p@host:port/x"])
 def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(SettingInvalid):
         connect(url)

@@ -132,11 +132,12 @@ def test_a_cancelled_job_keeps_its_verdicts_and_counts_the_rest(engine: Engine) 
         jobs.cancel(session, job, actor="anna")
 
 
-def test_a_failed_job_goes_on_where_it_stopped(engine: Engine) -> None:
-    job = add_job(engine, [["a"], ["b"]])
+def test_a_failed_job_goes_on_where_it_stopped_also_with_what_was_sent(engine: Engine) -> None:
+    job = add_job(engine, [["a"], ["b"], ["c"]])
     held = claim_next(engine, window=1)
     with writing(engine) as session:
         batches.finish(session, held, verdicts(held))
+        assert len(batches.dispatch(session, window=1)) == 1
         jobs.fail(session, job, "the model file is missing")
     with writing(engine) as session:
         assert "goes on" in jobs.retry(session, job, actor="anna")
@@ -162,6 +163,49 @@ def test_a_retry_inspects_unreadable_images_as_a_new_revision(engine: Engine) ->
     assert [tuple(row) for row in current] == [("a", "PASS"), ("b", "FAIL")]
     with pytest.raises(Refused, match="no unreadable"), writing(engine) as session:
         jobs.retry(session, job, actor="anna")
+
+
+def test_a_job_opened_again_by_a_retry_is_not_finished_by_a_late_scheduler(engine: Engine) -> None:
+    job = add_job(engine, [["a"]])
+    held = claim_next(engine)
+    with writing(engine) as session:
+        batches.finish(session, held, verdicts(held, Disposition.UNREADABLE))
+    with writing(engine) as session:
+        assert jobs.finish(session, job)
+        assert not jobs.finish(session, job), "a second scheduler comes too late"
+    with writing(engine) as session:
+        jobs.retry(session, job, actor="anna")
+    with writing(engine) as session:
+        assert not jobs.finish(session, job)
+    assert state_of(engine, job) is JobState.RUNNING
+
+
+def test_of_two_retries_at_once_one_is_refused(engine: Engine) -> None:
+    job = add_job(engine, [["a"]])
+    inspect_all(engine, Disposition.UNREADABLE)
+    with reading(engine) as session:
+        seen_before = jobs.get(session, job)
+    with writing(engine) as session:
+        jobs.retry(session, job, actor="anna")
+    with pytest.raises(Refused, match="retried already"), writing(engine) as session:
+        jobs._inspect_unreadable_again(session, seen_before, "bert")
+
+
+def test_a_failed_job_can_be_cancelled_so_that_its_ledger_closes(engine: Engine) -> None:
+    job = add_job(engine, [["a"], ["b"]])
+    with writing(engine) as session:
+        jobs.fail(session, job, "no model")
+    with writing(engine) as session:
+        assert jobs.cancel(session, job, actor="anna").closed
+
+
+def test_the_ghost_of_a_dead_planner_cannot_fail_the_job_of_its_heir(engine: Engine) -> None:
+    job = submit(engine)
+    with writing(engine) as session:
+        assert jobs.claim_planning(session)
+    with writing(engine) as session:
+        assert not jobs.fail(session, job, "stale", planner_token="another's")
+    assert state_of(engine, job) is JobState.PLANNING
 
 
 def test_an_unknown_job_is_a_sentence_that_says_what_to_do(engine: Engine) -> None:

@@ -61,7 +61,18 @@ def photographs(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(shell: Shell, photographs: Path) -> int:
     """The job of a scan with a model trained here."""
     trained = shell.type(
-        "train", photographs, "--weights", "none", "--size", 32, "--epochs", 1, "--num-workers", 0, "--name", "tiny"
+        "train",
+        photographs,
+        "--weights",
+        "none",
+        "--image-size",
+        32,
+        "--epochs",
+        1,
+        "--num-workers",
+        0,
+        "--name",
+        "tiny",
     )
     assert "precision" in trained.stdout
     assert "true, predicted:" in trained.stdout
@@ -155,7 +166,10 @@ def test_an_evaluation_can_be_had_again_and_as_json(shell: Shell, job: int, phot
     ("words", "code", "sentence"),
     [
         (("scan", "/nowhere/at/all"), ExitCode.WRONG_USAGE, "There is no folder"),
-        (("scan", ".", "--model", "nobody"), ExitCode.WRONG_USAGE, "There is no model"),
+        (("scan", "PHOTOGRAPHS", "--model", "nobody"), ExitCode.WRONG_USAGE, "There is no model"),
+        (("jobs", "show", "99999999999999999999"), ExitCode.WRONG_USAGE, "not in the range"),
+        (("report", "²", "--out", "/dev/null"), ExitCode.WRONG_USAGE, "neither a job"),
+        (("report", "1", "--out", "/nowhere/x.html"), ExitCode.WRONG_USAGE, "/nowhere"),
         (("jobs", "show", "4711"), ExitCode.WRONG_USAGE, "inspectq jobs list"),
         (("results", "4711"), ExitCode.WRONG_USAGE, "There is no job 4711"),
         (("results", "1", "--format", "parquet"), ExitCode.WRONG_USAGE, "--out"),
@@ -169,9 +183,9 @@ def test_an_evaluation_can_be_had_again_and_as_json(shell: Shell, job: int, phot
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_the_documented_code(
-    shell: Shell, job: int, words: tuple[str, ...], code: ExitCode, sentence: str
+    shell: Shell, job: int, photographs: Path, words: tuple[str, ...], code: ExitCode, sentence: str
 ) -> None:
-    said = shell.type(*words, expect=code)
+    said = shell.type(*(photographs if word == "PHOTOGRAPHS" else word for word in words), expect=code)
     assert sentence in said.stderr
     assert said.stdout == ""
 

@@ -104,6 +104,28 @@ def test_messages_that_the_queue_lost_are_sent_again(
     assert len(queue.messages) == 2
 
 
+def test_a_message_is_sent_again_after_a_long_while_whatever_the_queue_says(
+    engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SENT_AGAIN_AFTER_SECONDS", -1)
+    add_job(engine, [["a"]])
+    scheduler.tick()
+    scheduler.tick()
+    assert [message.attempt for message in queue.messages] == [1, 1]
+
+
+def test_a_job_is_finished_also_while_the_broker_is_away(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+    done = add_job(engine, [["a"]])
+    scheduler.tick()
+    inspect_sent(engine, queue)
+    add_job(engine, [["b"]])
+    queue.away = True
+    with pytest.raises(BrokerAway):
+        scheduler.tick()
+    with reading(engine) as session:
+        assert jobs.get(session, done).state is JobState.DONE
+
+
 def test_a_batch_whose_worker_died_is_sent_again_as_the_next_attempt(
     engine: Engine, scheduler: Scheduler, queue: Queue
 ) -> None:

@@ -46,8 +46,8 @@ def test_a_worker_is_named_after_its_device_and_host() -> None:
 def test_a_broker_that_is_away_is_one_sentence_without_its_password(repository_root: Path) -> None:
     code = (
         "from db.batches import Message; from db.errors import BrokerAway\n"
-        "from worker.app import publish, messages_held\n"
-        "for ask in (messages_held, lambda: publish([Message(batch=1, attempt=1, job=1, images=1)])):\n"
+        "from worker.app import publish, messages_waiting\n"
+        "for ask in (messages_waiting, lambda: publish([Message(batch=1, attempt=1, job=1, images=1)])):\n"
         "    try: ask()\n"
         "    except BrokerAway as away: print(away)\n"
     )
