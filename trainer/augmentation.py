@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode, v2
@@ -90,7 +89,7 @@ class EpochImages(TorchDataset[Drawn]):
         if picture.sha256 != sample.sha256:
             return self._lost(sample, "was changed")
         edge = min(max(picture.width, picture.height, self._size), _LARGEST_SQUARE * self._size)
-        square = Image.fromarray(Preprocessing(size=edge).apply(picture.image).transpose(1, 2, 0))
+        square = v2.functional.to_pil_image(torch.from_numpy(Preprocessing(size=edge).apply(picture.image)))
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: it would wake CUDA up in every worker process.
             torch.default_generator.manual_seed(derived_seed(self._seed, self._epoch, index))
