@@ -198,6 +198,9 @@ def _dataset(root: str, twins: int, *, fingerprint: str) -> evaluations.NewDatas
     return evaluations.NewDataset(
         fingerprint=fingerprint,
         root=root,
+        layout="split folders",
+        split_seed=None,
+        test_share=None,
         positive_class=CLASSES[0],
         class_names=list(CLASSES),
         counts={"train": {"defective": 5, "ok": 9}},
