@@ -22,6 +22,9 @@ import pytest
 from console.cluster import LocalCluster
 from console.postgres import postgres_programs
 from console.servers import redis_programs
+from vision.checkpoint import load_checkpoint
+from vision.inspection import score_images
+from vision.runtime import TorchRuntime
 
 TASK = "inspectq.inspect_batch"
 PROGRAM = Path(sys.executable).parent / "inspectq"
@@ -80,11 +83,12 @@ def job(cluster: LocalCluster, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def tasks(cluster: LocalCluster, job: str) -> dict[str, Any]:
+def tasks(cluster: LocalCluster, job: str, folder: Path) -> dict[str, Any]:
     """What Flower shows of the tasks, once its events have caught up with the job that has ended."""
+    batches = -(-sum(path.is_file() for path in folder.rglob("*")) // BATCH_IMAGES)
     seen: dict[str, Any] = eventually(
         lambda: flower(cluster, "/api/tasks"),
-        lambda tasks: tasks and all(task["state"] == "SUCCESS" for task in tasks.values()),
+        lambda tasks: len(tasks) >= batches and all(task["state"] == "SUCCESS" for task in tasks.values()),
     )
     return seen
 
@@ -110,6 +114,20 @@ def test_every_image_has_one_result_row_in_postgres(cluster: LocalCluster, job: 
         rows = connection.execute("SELECT count(*), count(DISTINCT path) FROM v_results WHERE job = %s", [int(job)])
         files = sum(path.is_file() for path in folder.rglob("*"))
         assert rows.fetchone() == (files, files)
+
+
+def test_the_verdicts_are_those_of_a_single_process(cluster: LocalCluster, job: str, folder: Path) -> None:
+    rows = json.loads(inspectq(cluster, "results", job, "--format", "json"))
+    digest = rows[0]["checkpoint_digest"]
+    file = Path(cluster.environment["INSPECTQ_HOME"]) / "models" / f"{digest}.safetensors"
+    alone = list(
+        score_images([folder / row["path"] for row in rows], TorchRuntime(load_checkpoint(file, digest), "cpu"))
+    )
+    assert [row["reason_code"] for row in rows] == [score.reason for score in alone]
+    for row, score in zip(rows, alone, strict=True):
+        assert row["score"] == pytest.approx(score.score, abs=1e-5)
+        if score.score is not None:
+            assert row["disposition"] == ("FAIL" if score.score >= 0.5 else "PASS")
 
 
 def test_flower_shows_every_batch_as_a_named_task_that_succeeded(tasks: dict[str, Any], folder: Path) -> None:

@@ -59,7 +59,7 @@ def services(
         "INSPECTQ_BROKER_URL": redis_server.url,
         "INSPECTQ_HOME": str(tmp_path),
         "INSPECTQ_DEVICE": "cpu",
-        "INSPECTQ_LEASE_SECONDS": "3",
+        "INSPECTQ_LEASE_SECONDS": "6",
     }
     started = {}
     for role in ("scheduler", "worker"):
