@@ -99,7 +99,9 @@ class Scheduler:
     def _resend_lost(self) -> None:
         with reading(self._engine) as session:
             late = batches.waiting_on_queue(session, longer_than_seconds=LOST_AFTER_SECONDS)
-        missing = late and self._held() < late
+            # Each worker may have taken one that it has not claimed yet: the first waits for torch to load.
+            taken = len(heartbeats.alive(session, role="worker"))
+        missing = late and self._held() < late - taken
         with writing(self._engine) as session:
             age = LOST_AFTER_SECONDS if missing else SENT_AGAIN_AFTER_SECONDS
             if lost := batches.resend(session, longer_than_seconds=age):

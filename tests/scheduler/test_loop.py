@@ -104,6 +104,22 @@ def test_messages_that_the_queue_lost_are_sent_again(
     assert len(queue.messages) == 2
 
 
+def test_a_message_that_a_living_worker_may_have_taken_is_not_sent_again(
+    engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
+    add_job(engine, [["a"], ["b"]])
+    with writing(engine) as session:
+        heartbeats.beat(session, name="w@here", role="worker")
+    scheduler.tick()
+    taken = queue.messages.pop()
+    scheduler.tick()
+    assert taken not in queue.messages
+    queue.messages.clear()
+    scheduler.tick()
+    assert taken in queue.messages, "two are missing, and one worker can have taken only one"
+
+
 def test_a_message_is_sent_again_after_a_long_while_whatever_the_queue_says(
     engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
