@@ -1,7 +1,7 @@
 """What can be typed after `inspectq`?
 
 Every command imports what it needs when it runs: `--help` and the commands that only read
-answer in well under a second and never load torch.
+never load torch.
 """
 
 import os
