@@ -310,7 +310,9 @@ class Batch(Base):
     state: Mapped[BatchState] = mapped_column(_enum(BatchState))
     images: Mapped[int]
     paths: Mapped[list[str]]  # relative to the job's root, as db.paths writes them
-    attempt: Mapped[int] = mapped_column(default=1)
+    attempt: Mapped[int] = mapped_column(default=1)  # one more each time it returns to planned with a reason
+    faults: Mapped[int] = mapped_column(default=0)  # attempts that failed it; from the first on, it is decoded guarded
+    waiting_since: Mapped[datetime | None]  # when storage began to fail it, until an attempt gets through
     dispatched_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]  # given back because of a passing fault: not sent again until then
     note: Mapped[str | None] = mapped_column(Text)  # why it was given back last
@@ -357,10 +359,21 @@ class ServiceHeartbeat(Base):
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     role: Mapped[str] = mapped_column(String(20))
     seen_at: Mapped[datetime]
+    refused_messages: Mapped[int] = mapped_column(default=0)  # forged or garbled ones, since the service started
+
+
+class Leadership(Base):
+    """Which scheduler leads. One row; the others wait for its lease to run out."""
+
+    __tablename__ = "leadership"
+
+    role: Mapped[str] = mapped_column(String(20), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(200))
+    lease_until: Mapped[datetime]
 
 
 class AuditEvent(Base):
-    """Who did what to which record, and when. Only ever added to."""
+    """Who did what to which record, and when. Only ever added to; each row's digest covers the row before it."""
 
     __tablename__ = "audit_event"
 
@@ -370,3 +383,4 @@ class AuditEvent(Base):
     action: Mapped[str] = mapped_column(String(50))
     subject: Mapped[str] = mapped_column(String(200), index=True)
     details: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))  # db/audit.py says of what

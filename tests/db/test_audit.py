@@ -1,0 +1,80 @@
+"""Is a change of what was recorded seen, and does recording take turns?"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from db import audit
+from db.engine import Engine, connect, reading, writing
+from db.schema import upgrade
+
+
+def record(engine: Engine, number: int) -> None:
+    with writing(engine) as session:
+        audit.record(session, actor="tester", action="job.submit", subject=f"job:{number}", root="/é", model="ab")
+
+
+def chain(engine: Engine) -> audit.Chain:
+    with reading(engine) as session:
+        return audit.verify(session)
+
+
+def test_an_untouched_chain_is_whole(engine: Engine) -> None:
+    assert chain(engine) == audit.Chain(events=0, newest=audit.FIRST, broken_at=None)
+    for number in range(3):
+        record(engine, number)
+    found = chain(engine)
+    assert (found.events, found.broken_at) == (3, None)
+    assert found.newest != audit.FIRST
+
+
+@pytest.mark.parametrize(
+    ("tampering", "broken_at"),
+    [
+        ("UPDATE audit_event SET actor = 'nobody' WHERE id = 2", 2),
+        ('UPDATE audit_event SET details = \'{"root": "/other"}\' WHERE id = 2', 2),
+        ("DELETE FROM audit_event WHERE id = 2", 3),
+        ("UPDATE audit_event SET id = CASE id WHEN 2 THEN -3 ELSE id END", -3),
+    ],
+)
+def test_the_first_event_that_was_changed_removed_or_moved_is_named(
+    engine: Engine, tampering: str, broken_at: int
+) -> None:
+    for number in range(4):
+        record(engine, number)
+    with writing(engine) as session:
+        session.execute(text(tampering.replace(":", "\\:")))
+    assert chain(engine).broken_at == broken_at
+
+
+def test_events_of_many_writers_at_once_make_one_chain(engine: Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(record, engine, number) for number in range(24)]:
+            done.result()
+    found = chain(engine)
+    assert (found.events, found.broken_at) == (24, None)
+
+
+def test_events_of_before_the_chain_are_chained_by_the_migration(database_url: str, repository_root: object) -> None:
+    engine = connect(database_url)
+    config = Config()
+    config.set_main_option("script_location", f"{repository_root}/db/migrations")
+    with engine.execution_options(inspectq_writes=True).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number in (1, 2):
+            connection.execute(
+                text(
+                    "INSERT INTO audit_event (time, actor, action, subject, details) "
+                    "VALUES ('2026-11-01 10:00:00.250000', 'tester', 'job.submit', :subject, :details)"
+                ),
+                {"subject": f"job:{number}", "details": '{"root": "/é"}'},
+            )
+    upgrade(engine)
+    record(engine, 3)
+    found = chain(engine)
+    engine.dispose()
+    assert (found.events, found.broken_at) == (3, None)
