@@ -18,6 +18,7 @@ from db.engine import Engine, reading
 from db.models import OPEN_JOBS, InspectionJob, JobState
 from db.settings import Settings
 from scheduler.loop import TICK_SECONDS, Scheduler
+from scheduler.planning import PlanningBounds
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,11 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
     scheduler = Scheduler(
         engine,
         publish=queue.extend,
-        held=lambda: len(queue),
+        held=lambda: {(message.batch, message.attempt) for message in queue},
         window=EMBEDDED_WINDOW,
         max_attempts=settings.max_attempts,
+        storage_patience=settings.storage_patience,
+        bounds=PlanningBounds(roots=settings.root_folders, max_files=settings.max_files),
     )
     inspector = from_settings(f"embedded-{os.getpid()}@{socket.gethostname()}", settings)
     with progress_bar() as progress:

@@ -1,13 +1,18 @@
 """How does a batch move from planned to done, whatever the queue and the machines do?
 
     (none) --a plan--> planned --b dispatch--> dispatched --c claim--> running --d finish--> done
-    running    --e take back (lease ran out)--> planned, attempt + 1
-    running    --f give back (worker stops)---> planned, attempt + 1 if it was for a fault
+    running    --e take back (lease ran out)--> planned, attempt + 1, a fault
+    running    --e lost (its process died)----> planned, attempt + 1, a fault
+    running    --f give back (worker stops)---> planned; for a fault: attempt + 1, a fault
+    running    --f wait (storage is away)-----> planned, attempt + 1, waiting
     dispatched --g resend (message lost)------> planned
     any open   --h cancel---------------------> cancelled
 
 One function per arrow. Each is a single conditional UPDATE, so two machines that try the same
 arrow at once cannot both succeed, and a late or repeated message changes nothing.
+
+A fault counts: from the first on a batch is decoded under guard, and too many fail its job.
+Waiting is not a fault of the batch; it ends when the storage is back, or after hours.
 """
 
 from collections.abc import Sequence
@@ -52,6 +57,8 @@ class Claim:
     job: int
     attempt: int
     token: str  # the fence: only who holds it may renew or finish
+    faults: int  # how many attempts have failed it
+    waited_seconds: float  # since storage began to fail it; 0 where it did not
     revision: int
     root: str  # the job's folder, as db.paths writes it
     paths: tuple[str, ...]  # relative to root, as db.paths writes them
@@ -121,16 +128,24 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
     return sorted(messages, key=lambda message: place[message.batch])
 
 
-def claim(session: Session, batch: int, attempt: int, *, worker: str, lease_seconds: float) -> Claim | None:
-    """Arrow c: take the batch, or None where the message is late, repeated or its job has ended."""
-    token = uuid4().hex
+def claim(
+    session: Session, batch: int, attempt: int, *, worker: str, lease_seconds: float, token: str | None = None
+) -> Claim | None:
+    """Arrow c: take the batch, or None where the message is late, repeated or its job has ended.
+
+    Who asks again with the same `token`, because the answer to the first time was lost, gets the same batch.
+    """
+    token = token or uuid4().hex
     taken = rows_changed(
         session,
         update(Batch)
         .where(
             Batch.id == batch,
             Batch.attempt == attempt,
-            Batch.state == BatchState.DISPATCHED,
+            or_(
+                Batch.state == BatchState.DISPATCHED,
+                and_(Batch.state == BatchState.RUNNING, Batch.token == token),
+            ),
             exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
         )
         .values(
@@ -145,17 +160,20 @@ def claim(session: Session, batch: int, attempt: int, *, worker: str, lease_seco
 
 def _claimed(session: Session, batch: int, token: str) -> Claim:
     row = session.execute(
-        select(Batch, InspectionJob, Checkpoint, OperatingPoint)
+        select(Batch, InspectionJob, Checkpoint, OperatingPoint, database_now().label("now"))
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
         .join(Checkpoint, Checkpoint.id == InspectionJob.checkpoint_id)
         .join(OperatingPoint, OperatingPoint.id == InspectionJob.operating_point_id)
         .where(Batch.id == batch)
     ).one()
+    began = row.Batch.waiting_since
     return Claim(
         batch=batch,
         job=row.InspectionJob.id,
         attempt=row.Batch.attempt,
         token=token,
+        faults=row.Batch.faults,
+        waited_seconds=0.0 if began is None else (row.now - began).total_seconds(),
         revision=row.Batch.revision,
         root=row.InspectionJob.root,
         paths=tuple(row.Batch.paths),
@@ -192,7 +210,13 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
         session,
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
-        .values(state=BatchState.DONE, token=None, lease_until=None, finished_at=database_now()),
+        .values(
+            state=BatchState.DONE,
+            token=None,
+            lease_until=None,
+            waiting_since=None,
+            finished_at=database_now(),
+        ),
     )
     if done != 1:
         return False
@@ -200,14 +224,24 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
     return True
 
 
-def _planned_again(attempts: int) -> dict[str, object]:
+_LET_GO: dict[str, object] = {
+    "state": BatchState.PLANNED,
+    "token": None,
+    "lease_until": None,
+    "worker": None,
+    "dispatched_at": None,
+}
+
+
+def _failed_it(note: str, pause_seconds: float = 0) -> dict[str, object]:
+    """One more attempt, one more fault."""
     return {
-        "state": BatchState.PLANNED,
-        "attempt": Batch.attempt + attempts,
-        "token": None,
-        "lease_until": None,
-        "worker": None,
-        "dispatched_at": None,
+        **_LET_GO,
+        "attempt": Batch.attempt + 1,
+        "faults": Batch.faults + 1,
+        "waiting_since": None,
+        "note": note,
+        "not_before": database_now(pause_seconds),
     }
 
 
@@ -224,41 +258,64 @@ def take_back_expired(session: Session) -> int:
             or_(Batch.lease_until.is_(None), Batch.lease_until < database_now()),
             exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
         )
-        .values({**_planned_again(1), "note": "its worker stopped renewing the lease"}),
+        .values(_failed_it("its worker stopped renewing the lease")),
     )
+
+
+def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> bool:
+    """Arrow e, sooner: the parent of the process that held this attempt has seen it die."""
+    taken = rows_changed(
+        session,
+        update(Batch)
+        .where(Batch.id == batch, Batch.attempt == attempt, Batch.worker == worker, Batch.state == BatchState.RUNNING)
+        .values(_failed_it(note)),
+    )
+    return taken == 1
 
 
 def give_back(session: Session, held: Claim, *, fault: str | None = None, pause_seconds: float = 0) -> bool:
     """Arrow f: a worker that cannot go on returns its batch at once instead of letting the lease run out.
 
-    With a `fault` it counts as an attempt, and is not sent again for `pause_seconds`. Without one, the worker
+    With a `fault` it counts as one, and is not sent again for `pause_seconds`. Without one, the worker
     was merely stopped.
     """
-    again = _planned_again(0 if fault is None else 1)
-    if fault is not None:
-        again |= {"note": fault, "not_before": database_now(pause_seconds)}
+    return _let_go(session, held, _LET_GO if fault is None else _failed_it(fault, pause_seconds))
+
+
+def wait(session: Session, held: Claim, *, reason: str, pause_seconds: float) -> bool:
+    """Arrow f for what no batch can help, such as storage that is away: tried again after `pause_seconds`."""
+    waiting = {
+        "attempt": Batch.attempt + 1,
+        "waiting_since": func.coalesce(Batch.waiting_since, database_now()),
+        "note": reason,
+        "not_before": database_now(pause_seconds),
+    }
+    return _let_go(session, held, {**_LET_GO, **waiting})
+
+
+def _let_go(session: Session, held: Claim, values: dict[str, object]) -> bool:
     given = rows_changed(
         session,
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
-        .values(again),
+        .values(values),
     )
     return given == 1
 
 
-def waiting_on_queue(session: Session, *, longer_than_seconds: float) -> int:
-    """How many batches of active jobs were dispatched more than this many seconds ago and not claimed."""
-    return session.scalar(select(func.count()).select_from(Batch).where(_waiting(longer_than_seconds))) or 0
+def late(session: Session, *, longer_than_seconds: float) -> list[tuple[int, int]]:
+    """(batch, attempt) of active jobs that were dispatched more than this many seconds ago and not claimed."""
+    rows = session.execute(select(Batch.id, Batch.attempt).where(_late(longer_than_seconds)))
+    return [(row.id, row.attempt) for row in rows]
 
 
-def resend(session: Session, *, longer_than_seconds: float) -> int:
-    """Arrow g: batches whose message the queue has lost. Returns how many.
+def resend(session: Session, missing: Sequence[int], *, longer_than_seconds: float) -> int:
+    """Arrow g: those of the batches `missing` from the queue that are still late. Returns how many.
 
     A message that turns up after all claims once; its duplicate then changes nothing.
     """
-    return rows_changed(
-        session, update(Batch).where(_waiting(longer_than_seconds)).values(state=BatchState.PLANNED, dispatched_at=None)
-    )
+    again = update(Batch).where(Batch.id.in_(missing), _late(longer_than_seconds))
+    return rows_changed(session, again.values(state=BatchState.PLANNED, dispatched_at=None))
 
 
 def recall(session: Session, sent: Sequence[int]) -> int:
@@ -267,7 +324,7 @@ def recall(session: Session, sent: Sequence[int]) -> int:
     return rows_changed(session, back.values(state=BatchState.PLANNED, dispatched_at=None))
 
 
-def _waiting(longer_than_seconds: float) -> ColumnElement[bool]:
+def _late(longer_than_seconds: float) -> ColumnElement[bool]:
     return and_(
         Batch.state == BatchState.DISPATCHED,
         Batch.dispatched_at < database_now(-longer_than_seconds),
@@ -276,13 +333,13 @@ def _waiting(longer_than_seconds: float) -> ColumnElement[bool]:
 
 
 def restart(session: Session, job: int) -> None:
-    """A failed job goes on: its open batches count their attempts anew, and what was sent is sent again.
+    """A failed job goes on: its open batches count their faults anew, and what was sent is sent again.
 
     A running one stays with its worker; its lease decides.
     """
     waiting = (Batch.job_id == job, Batch.state.in_((BatchState.PLANNED, BatchState.DISPATCHED)))
-    again = {"state": BatchState.PLANNED, "attempt": 1, "dispatched_at": None, "not_before": None, "note": None}
-    session.execute(update(Batch).where(*waiting).values(again))
+    anew = {"attempt": Batch.attempt + 1, "faults": 0, "waiting_since": None, "not_before": None, "note": None}
+    session.execute(update(Batch).where(*waiting).values(state=BatchState.PLANNED, dispatched_at=None, **anew))
 
 
 def cancel(session: Session, job: int) -> int:
@@ -295,15 +352,27 @@ def cancel(session: Session, job: int) -> int:
     )
 
 
-def exhausted(session: Session, *, max_attempts: int) -> list[tuple[int, int, str | None]]:
-    """(job, batch, why it was given back last) of active jobs that have used up their attempts."""
+@dataclass(frozen=True, kw_only=True)
+class GivenUp:
+    """A batch that is not tried again, and what was said of it last."""
+
+    job: int
+    batch: int
+    note: str | None
+    waited: bool  # its files were away for too long; otherwise too many attempts failed it
+
+
+def given_up(session: Session, *, max_faults: int, patience_seconds: float) -> list[GivenUp]:
+    """Batches of active jobs with too many faults, or that storage has failed for longer than the patience."""
+    too_long = Batch.waiting_since < database_now(-patience_seconds)
     rows = session.execute(
-        select(Batch.job_id, Batch.id, Batch.note)
+        select(Batch.job_id, Batch.id, Batch.note, Batch.faults)
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
         .where(
             Batch.state == BatchState.PLANNED,
-            Batch.attempt > max_attempts,
+            or_(Batch.faults >= max_faults, too_long),
             InspectionJob.state.in_(_ACTIVE_JOBS),
         )
+        .order_by(Batch.id)
     )
-    return [(row.job_id, row.id, row.note) for row in rows]
+    return [GivenUp(job=row.job_id, batch=row.id, note=row.note, waited=row.faults < max_faults) for row in rows]

@@ -1,7 +1,7 @@
 """How does a submitted folder move from pending to done, and do its numbers add up?
 
     pending --claim_planning--> planning --finish_planning--> running --finish--> done
-    planning --claim_planning (the planner's lease ran out)--> planning
+    planning --claim_planning (the planner's lease ran out, or it rested)--> planning
     pending | planning | running | failed --cancel--> cancelled
     pending | planning | running --fail----> failed, with the reason a person can act on
     failed --retry--> pending (or running, where the walk was complete)
@@ -172,7 +172,6 @@ def claim_planning(session: Session, *, beside: Sequence[int] = ()) -> Inspectio
         .where(InspectionJob.id == candidate, free)
         .values(
             state=JobState.PLANNING,
-            state_reason=None,
             planner_token=uuid4().hex,
             planner_lease_until=database_now(PLANNER_LEASE_SECONDS),
         ),
@@ -209,6 +208,8 @@ def add_chunk(session: Session, job: InspectionJob, token: str, chunk: PlannedCh
             cursor=chunk.cursor if chunk.cursor is not None else InspectionJob.cursor,
             other_files=InspectionJob.other_files + chunk.other_files,
             linked_folders=InspectionJob.linked_folders + chunk.linked_folders,
+            waiting_since=None,
+            state_reason=None,
             planner_lease_until=database_now(PLANNER_LEASE_SECONDS),
         )
         .returning(InspectionJob.planned_batches),
@@ -217,6 +218,42 @@ def add_chunk(session: Session, job: InspectionJob, token: str, chunk: PlannedCh
         return False
     batches.plan(session, job, chunk.batches, first_sequence=moved - len(chunk.batches))
     return True
+
+
+def rest_planning(session: Session, job: int, token: str, *, reason: str, pause_seconds: float) -> None:
+    """The folder cannot be listed now: let go of the job, say why, and leave it alone for `pause_seconds`."""
+    session.execute(
+        update(InspectionJob)
+        .where(
+            InspectionJob.id == job,
+            InspectionJob.planner_token == token,
+            InspectionJob.state == JobState.PLANNING,
+        )
+        .values(
+            planner_token=None,
+            planner_lease_until=database_now(pause_seconds),
+            waiting_since=func.coalesce(InspectionJob.waiting_since, database_now()),
+            state_reason=reason,
+        )
+    )
+
+
+def waited_too_long(session: Session, *, patience_seconds: float) -> list[tuple[int, str | None]]:
+    """(job, why) of those whose folder could not be listed for longer than the patience."""
+    too_long = InspectionJob.waiting_since < database_now(-patience_seconds)
+    rows = session.execute(
+        select(InspectionJob.id, InspectionJob.state_reason).where(InspectionJob.state == JobState.PLANNING, too_long)
+    )
+    return [(row.id, row.state_reason) for row in rows]
+
+
+def forget_planners(session: Session) -> None:
+    """A scheduler begins to lead: what the one before it was planning is free at once."""
+    session.execute(
+        update(InspectionJob)
+        .where(InspectionJob.state == JobState.PLANNING, InspectionJob.planner_token.is_not(None))
+        .values(planner_lease_until=None)
+    )
 
 
 def finish_planning(session: Session, job: int, token: str) -> bool:
@@ -233,6 +270,7 @@ def finish_planning(session: Session, job: int, token: str) -> bool:
             state=JobState.RUNNING,
             planner_token=None,
             planner_lease_until=None,
+            state_reason=None,
             planned_at=database_now(),
         ),
     )
@@ -298,7 +336,13 @@ def fail(session: Session, job: int, reason: str, *, planner_token: str | None =
         session,
         update(InspectionJob)
         .where(InspectionJob.id == job, InspectionJob.state.in_(OPEN_JOBS), *fence)
-        .values(state=JobState.FAILED, state_reason=reason, planner_token=None, finished_at=database_now()),
+        .values(
+            state=JobState.FAILED,
+            state_reason=reason,
+            planner_token=None,
+            waiting_since=None,
+            finished_at=database_now(),
+        ),
     )
     return moved == 1
 

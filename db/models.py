@@ -281,6 +281,7 @@ class InspectionJob(Base):
     submitted_by: Mapped[str] = mapped_column(String(200))
     submitted_at: Mapped[datetime] = mapped_column(default=database_now())
     planned_at: Mapped[datetime | None]  # when the walk through the folder was complete
+    waiting_since: Mapped[datetime | None]  # when listing the folder began to fail, until it succeeds
     finished_at: Mapped[datetime | None]
     planner_token: Mapped[str | None] = mapped_column(String(32))
     planner_lease_until: Mapped[datetime | None]

@@ -4,6 +4,7 @@ Every setting is an environment variable with the prefix INSPECTQ_. The README's
 checked against this class by tests/test_readme.py.
 """
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -36,9 +37,29 @@ class Settings(BaseSettings):
         60, gt=0, description="Seconds a batch stays with a worker that has stopped renewing its lease."
     )
     max_attempts: int = Field(5, ge=1, description="Attempts at one batch before its job fails with the reason.")
+    storage_patience: float = Field(
+        3600, gt=0, description="Seconds a job waits for a folder or storage that is away before it fails."
+    )
+    stall_seconds: float = Field(
+        120, gt=0, description="Seconds without a decoded or scored image after which a worker's process is ended."
+    )
     decode_threads: int = Field(0, ge=0, description="Threads that decode images in a worker. 0: one per core.")
     max_pixels: int = Field(250_000_000, ge=1, description="Larger images are UNREADABLE (`too_large_pixels`).")
     max_bytes: int = Field(512 * 2**20, ge=1, description="Larger files are UNREADABLE (`too_large_bytes`).")
+    max_files: int = Field(10_000_000, ge=1, description="A job with more images fails while it is planned.")
+    decode_seconds: float = Field(
+        60, gt=0, description="Longer decoding under guard makes an image UNREADABLE (`decode_timeout`)."
+    )
+    decode_memory: int = Field(
+        4 * 2**30,
+        ge=256 * 2**20,
+        description="Bytes of memory of a guarded decoder; more makes an image UNREADABLE (`decode_memory`).",
+    )
+    roots: str = Field(
+        "",
+        description="Folders, separated by `:`, below which jobs and the targets of links must lie. "
+        "Empty: any folder that a person names; links must stay inside it.",
+    )
     flower_auth: str = Field(
         "", description="`user:password` that Flower asks for. `inspectq flower` refuses to start without."
     )
@@ -52,6 +73,12 @@ class Settings(BaseSettings):
     def home_folder(self) -> Path:
         """The home folder as an absolute path."""
         return self.home.expanduser().absolute()
+
+    @property
+    def root_folders(self) -> tuple[bytes, ...]:
+        """The allowed roots as absolute paths in bytes; none where every folder may be named."""
+        named = (root.strip() for root in self.roots.split(os.pathsep))
+        return tuple(os.fsencode(Path(root).expanduser().absolute()) for root in named if root)
 
     @property
     def models_folder(self) -> Path:

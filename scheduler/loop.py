@@ -2,45 +2,57 @@
 
 One tick: claim and plan, take back what dead workers held, send again what the queue lost,
 fill the queue, finish. Each step is one transaction that does nothing when there is nothing to
-do, so a tick may be cut off anywhere, and two schedulers at once only share the work.
+do, so a tick may be cut off anywhere, and two schedulers at once would only share the work.
 """
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 
-from db import batches, heartbeats, jobs
+from db import batches, jobs
 from db.batches import Message
-from db.engine import Engine, reading, writing
+from db.engine import Engine, Session, reading, writing
 from db.errors import BrokerAway, ServiceAway
-from scheduler.planning import Planner
+from scheduler.leading import Leading
+from scheduler.planning import Planner, PlanningBounds
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
+STANDBY_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
 PLANNED_AT_ONCE = 4  # folders walked side by side, so that a small urgent job need not wait for a huge one
 CHUNKS_PER_TICK = 4  # per folder; the queue is filled in between
-SENT_AGAIN_AFTER_SECONDS = 600  # however many messages the queue holds: a repeated one costs a refused claim
-LOST_AFTER_SECONDS = 15  # a message takes milliseconds; a queue that holds fewer than were sent has lost some
+# A message takes milliseconds. One that is neither on the queue nor claimed by then is lost, or with a worker
+# that is still loading torch; sent once more, it costs that worker a refused claim.
+LOST_AFTER_SECONDS = 15
+LOOK_SECONDS = 5  # between two looks at the queue's content
 
 
 class Scheduler:
-    """`publish` puts messages on the queue; `held` says how many wait there for a worker."""
+    """`publish` puts messages on the queue; `held` says which (batch, attempt) wait there for a worker."""
 
     def __init__(
         self,
         engine: Engine,
         *,
         publish: Callable[[list[Message]], None],
-        held: Callable[[], int],
+        held: Callable[[], set[tuple[int, int]]],
         window: int,
         max_attempts: int,
+        storage_patience: float,
+        bounds: PlanningBounds,
     ) -> None:
         self._engine = engine
         self._publish = publish
         self._held = held
         self._window = window
         self._max_attempts = max_attempts
+        self._storage_patience = storage_patience
+        self._bounds = bounds
+        self._looked_at = -math.inf
         self._planners: list[Planner] = []
 
     def tick(self) -> bool:
@@ -56,27 +68,37 @@ class Scheduler:
         return planned or finished or sent
 
     def run(self, name: str, stop: threading.Event) -> None:
-        """Tick until `stop` is set, with a heartbeat. Services that are away are waited for."""
-        pause = TICK_SECONDS
-        while not stop.is_set():
-            try:
-                with writing(self._engine) as session:
-                    heartbeats.beat(session, name=name, role="scheduler")
-                busy = self.tick()
-                pause = 0.0 if busy else TICK_SECONDS
-            except ServiceAway as error:
-                log.warning("waiting: %s", error)
-                if not isinstance(error, BrokerAway):
-                    self._planners.clear()  # their leases run out; whoever is first then goes on
-                pause = min(max(pause, TICK_SECONDS) * 2, heartbeats.BEAT_SECONDS)
-            stop.wait(pause)
+        """Tick until `stop` is set, whenever this scheduler leads. Services that are away are waited for."""
+        pause, term = TICK_SECONDS, None
+        with Leading(self._engine, name) as leading:
+            while not stop.is_set():
+                try:
+                    if leading.term is None:
+                        pause, term = STANDBY_SECONDS, None
+                    else:
+                        if leading.term != term:
+                            self._begin_to_lead()
+                            term = leading.term
+                        pause = 0.0 if self.tick() else TICK_SECONDS
+                except ServiceAway as error:
+                    log.warning("waiting: %s", error)
+                    if not isinstance(error, BrokerAway):
+                        term = None  # what was committed is not known: begin anew
+                    pause = min(max(pause, TICK_SECONDS) * 2, LONGEST_PAUSE_SECONDS)
+                stop.wait(pause)
+
+    def _begin_to_lead(self) -> None:
+        """Whoever led before plans nothing any more: its folders are free, and our own are walked anew."""
+        self._planners.clear()
+        with writing(self._engine) as session:
+            jobs.forget_planners(session)
 
     def _plan(self) -> bool:
         if len(self._planners) < PLANNED_AT_ONCE:
             with writing(self._engine) as session:
                 job = jobs.claim_planning(session, beside=[planner.id for planner in self._planners])
             if job is not None:
-                self._planners.append(Planner(self._engine, job))
+                self._planners.append(Planner(self._engine, job, self._bounds))
         worked = bool(self._planners)
         self._planners = [planner for planner in self._planners if self._advance(planner)]
         return worked
@@ -89,23 +111,35 @@ class Scheduler:
         with writing(self._engine) as session:
             if taken := batches.take_back_expired(session):
                 log.warning("took back %d batches whose worker stopped renewing its lease", taken)
-            for job, batch, note in batches.exhausted(session, max_attempts=self._max_attempts):
-                reason = (
-                    f"Batch {batch} was given up after {self._max_attempts} attempts (the last time: {note}). "
-                    f"When that is mended: inspectq jobs retry {job}"
-                )
-                jobs.fail(session, job, reason)
+            self._give_up(session)
+
+    def _give_up(self, session: Session) -> None:
+        """Jobs that nothing but a person can help."""
+        hours = f"{self._storage_patience / 3600:g} hours"
+        for given_up in batches.given_up(
+            session, max_faults=self._max_attempts, patience_seconds=self._storage_patience
+        ):
+            tried = f"waited {hours} for its files" if given_up.waited else f"failed {self._max_attempts} attempts"
+            reason = (
+                f"Batch {given_up.batch} {tried} (the last time: {given_up.note}). "
+                f"When that is mended: inspectq jobs retry {given_up.job}"
+            )
+            jobs.fail(session, given_up.job, reason)
+        for job, note in jobs.waited_too_long(session, patience_seconds=self._storage_patience):
+            jobs.fail(session, job, f"{note} That was {hours} ago. When it is mended: inspectq jobs retry {job}")
 
     def _resend_lost(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return
         with reading(self._engine) as session:
-            late = batches.waiting_on_queue(session, longer_than_seconds=LOST_AFTER_SECONDS)
-            # Each worker may have taken one that it has not claimed yet: the first waits for torch to load.
-            taken = len(heartbeats.alive(session, role="worker"))
-        missing = late and self._held() < late - taken
-        with writing(self._engine) as session:
-            age = LOST_AFTER_SECONDS if missing else SENT_AGAIN_AFTER_SECONDS
-            if lost := batches.resend(session, longer_than_seconds=age):
-                log.warning("%d batches are sent again: their messages were lost, or wait very long", lost)
+            late = batches.late(session, longer_than_seconds=LOST_AFTER_SECONDS)
+        if late:
+            held = self._held()
+            missing = [batch for batch, attempt in late if (batch, attempt) not in held]
+            with writing(self._engine) as session:
+                if lost := batches.resend(session, missing, longer_than_seconds=LOST_AFTER_SECONDS):
+                    log.warning("%d batches are sent again: their messages are neither on the queue nor claimed", lost)
+        self._looked_at = time.monotonic()
 
     def _dispatch(self) -> bool:
         with writing(self._engine) as session:

@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from db import jobs
@@ -11,24 +13,37 @@ from db.jobs import PlannedChunk
 from db.models import InspectionJob
 from db.paths import to_bytes, to_text
 from scheduler.walk import Found, said, walk
+from vision.reading import OutsideRoots, allowed_root
 
 log = logging.getLogger(__name__)
 
-# What a person has to mend. Anything else, a stale handle or an I/O error, may pass by itself.
-PERMANENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+# What only a person can mend. Anything else, a folder that is not mounted or an I/O error, may pass by itself.
+PERMANENT = (errno.EACCES, errno.EPERM)
+REST_SECONDS = 8.0  # between two tries to list a folder
 BATCHES_PER_CHUNK = 16  # one transaction: about a thousand paths, some milliseconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanningBounds:
+    """What a job may ask for."""
+
+    roots: tuple[bytes, ...] = ()  # the allowed ones; none: whatever folder a person has named
+    max_files: int = 10_000_000  # images in one job
 
 
 class Planner:
     """Walks one job's folder, a chunk at a time. Holds the job by its planner token."""
 
-    def __init__(self, engine: Engine, job: InspectionJob) -> None:
+    def __init__(self, engine: Engine, job: InspectionJob, bounds: PlanningBounds) -> None:
         if job.planner_token is None:
             raise ValueError(f"job {job.id} has not been claimed for planning")
         self.id = job.id
         self._engine = engine
         self._job = job
         self._token = job.planner_token
+        self._bounds = bounds
+        self._submitted = job.submitted
+        self._begun = False
         after = to_bytes(job.cursor) if job.cursor is not None else None
         self._walk = walk(to_bytes(job.root), after)
         self._found_any = job.cursor is not None
@@ -37,16 +52,31 @@ class Planner:
     def advance(self) -> bool:
         """Plan one chunk. False once the job is planned, or is no longer this planner's.
 
-        A folder that is not there or may not be read, or without an image, fails the job with the reason.
+        A folder that may not be read or holds no image, or too many, fails the job with the reason. One that cannot
+        be listed now is tried again later, by whoever plans then.
         """
         try:
+            if self._bounds.roots:
+                allowed_root(to_bytes(self._job.root), self._bounds.roots)
+            if not self._begun and _is_empty(to_bytes(self._job.root)):
+                # Not "no image": an unmounted folder must not end a walk that was half-way through it either.
+                raise OSError(errno.ENOENT, "it is empty: is it mounted?", self._job.root)
+            self._begun = True
             batches = self._next_batches()
+        except OutsideRoots as error:
+            return self._fail(f"{error} INSPECTQ_ROOTS of the scheduler says which they are.")
         except OSError as error:
             if error.errno not in PERMANENT:
-                log.warning("job %d: %s; tried again when the planner's lease has run out", self.id, said(error))
+                self._rest(f"Waiting: the folder cannot be listed ({said(error)}).")
                 return False
             return self._fail(
                 f"The folder cannot be read ({said(error)}). Mend it, then: inspectq jobs retry {self.id}"
+            )
+        self._submitted += sum(len(paths) for paths in batches)
+        if self._submitted > self._bounds.max_files:
+            return self._fail(
+                f"There are more than {self._bounds.max_files} images in {self._job.root} (INSPECTQ_MAX_FILES). "
+                "Submit its folders one by one."
             )
         complete = len(batches) < BATCHES_PER_CHUNK
         self._found_any = self._found_any or bool(batches)
@@ -81,7 +111,17 @@ class Planner:
             if kind is Found.IMAGE:
                 yield to_text(path)
 
+    def _rest(self, reason: str) -> None:
+        log.warning("job %d: %s", self.id, reason)
+        with writing(self._engine) as session:
+            jobs.rest_planning(session, self.id, self._token, reason=reason, pause_seconds=REST_SECONDS)
+
     def _fail(self, reason: str) -> bool:
         with writing(self._engine) as session:
             jobs.fail(session, self.id, reason, planner_token=self._token)
         return False
+
+
+def _is_empty(folder: bytes) -> bool:
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None

@@ -10,14 +10,23 @@ from db.errors import Refused
 from db.models import ModelStatus
 from db.paths import to_text
 from scheduler.walk import Found, said, walk
+from vision.reading import OutsideRoots, allowed_root
 
 
-def submit(engine: Engine, folder: Path, *, model: str | None, priority: int, batch_images: int) -> int:
-    """Commit a job for `folder` and return its id. The queue need not be up for that.
+def submit(
+    engine: Engine,
+    folder: Path,
+    *,
+    model: str | None,
+    priority: int,
+    batch_images: int,
+    roots: tuple[bytes, ...] = (),
+) -> int:
+    """Commit a job for `folder`, below one of `roots` if there are any. Returns its id. The queue need not be up.
 
-    Raises Refused (no such folder, no image in it, a retired model) or NotFound (no such model).
+    Raises Refused (no such folder, no image in it, outside the roots, a retired model) or NotFound (no such model).
     """
-    root = _checked(folder)
+    root = _checked(folder, roots)
     with writing(engine) as session:
         checkpoint = checkpoints.find(session, model) if model else checkpoints.newest_approved(session)
         if checkpoint.status is ModelStatus.RETIRED:
@@ -42,12 +51,17 @@ def person() -> str:
         return f"uid {os.getuid()}"
 
 
-def _checked(folder: Path) -> Path:
+def _checked(folder: Path, roots: tuple[bytes, ...]) -> Path:
     if not folder.exists():
         raise Refused(f"There is no folder {folder}. Check the spelling and where it is mounted.")
     if not folder.is_dir():
         raise Refused(f"{folder} is a file. `inspectq scan` takes the folder that holds the images.")
     root = folder.resolve()
+    try:
+        if roots:
+            allowed_root(os.fsencode(root), roots)
+    except OutsideRoots as error:
+        raise Refused(f"{error} INSPECTQ_ROOTS says which they are.") from error
     try:
         has_image = any(kind is Found.IMAGE for kind, _ in walk(os.fsencode(root)))
     except OSError as error:

@@ -7,9 +7,12 @@ the walk is the same every time; only one folder's names per level are in memory
 import os
 from collections.abc import Iterator
 from enum import Enum
+from operator import itemgetter
 
 from db.paths import to_text
 from vision.suffixes import IMAGE_SUFFIXES
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Found(Enum):
@@ -27,7 +30,7 @@ def walk(root: bytes, after: bytes | None = None) -> Iterator[tuple[Found, bytes
     can see must not be left out silently.
     """
     start = after.split(b"/") if after is not None else []
-    yield from _walk(root, b"", start)
+    yield from _walk(root, root, b"", start, None)
 
 
 def said(error: OSError) -> str:
@@ -36,22 +39,44 @@ def said(error: OSError) -> str:
     return f"{error.strerror}: {to_text(where) if isinstance(where, str | bytes) else where}"
 
 
-def _walk(root: bytes, folder: bytes, start: list[bytes]) -> Iterator[tuple[Found, bytes]]:
-    with os.scandir(os.path.join(root, folder) if folder else root) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    first = start[0] if start else None
-    for entry in entries:
-        if first is not None and entry.name < first:
-            continue
-        path = folder + b"/" + entry.name if folder else entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, path, start[1:] if entry.name == first else [])
-        elif entry.name != first or len(start) > 1:
-            yield _kind(entry), path
+def _walk(
+    place: bytes, name: bytes, folder: bytes, start: list[bytes], above: int | None
+) -> Iterator[tuple[Found, bytes]]:
+    """The folder `name` in the open one `above`; `folder` is its path below the root, `place` its whole path.
+
+    One folder is opened in the other and never through a link, so that a link that takes a folder's place
+    meanwhile leads nowhere. Only the root itself may be one.
+    """
+    try:
+        here = os.open(name, _FOLDER if above is None else _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, place) from error
+    try:
+        entries = _entries(here, place)
+        first = start[0] if start else None
+        for name, entry in entries:
+            if first is not None and name < first:
+                continue
+            path = folder + b"/" + name if folder else name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(place + b"/" + name, name, path, start[1:] if name == first else [], here)
+            elif name != first or len(start) > 1:
+                yield _kind(entry, name), path
+    finally:
+        os.close(here)
 
 
-def _kind(entry: os.DirEntry[bytes]) -> Found:
+def _entries(here: int, place: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
+    """By name, as bytes: the order of text would depend on how it is decoded."""
+    try:
+        with os.scandir(here) as listing:
+            return sorted(((os.fsencode(entry.name), entry) for entry in listing), key=itemgetter(0))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, place) from error
+
+
+def _kind(entry: os.DirEntry[str], name: bytes) -> Found:
     if entry.is_symlink() and entry.is_dir():
         return Found.LINKED_FOLDER
-    suffix = os.path.splitext(entry.name)[1].decode("ascii", "replace").lower()
+    suffix = os.path.splitext(name)[1].decode("ascii", "replace").lower()
     return Found.IMAGE if suffix in IMAGE_SUFFIXES else Found.OTHER

@@ -15,11 +15,7 @@ format, never the name. The conversion, whole (`CONVERSION_VERSION` changes when
 Nothing here needs torch.
 """
 
-import errno
-import hashlib
 import io
-import os
-import stat
 import struct
 import warnings
 import zlib
@@ -30,7 +26,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from vision.faults import Reason, StorageTrouble, Unreadable
+from vision.faults import OutOfMemory, Reason, StorageTrouble, Unreadable
+from vision.reading import InspectedFolder, read_file
 from vision.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
@@ -52,19 +49,6 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 TIFF_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
-
-# What the file system says about this one file, for good. Every other errno may pass, and is tried again.
-PERMANENT_ERRNO = {
-    errno.ENOENT: Reason.VANISHED,
-    errno.ENOTDIR: Reason.VANISHED,
-    errno.ENAMETOOLONG: Reason.VANISHED,
-    errno.ELOOP: Reason.NOT_A_FILE,
-    errno.EISDIR: Reason.NOT_A_FILE,
-    errno.ENXIO: Reason.NOT_A_FILE,  # what opening a socket answers
-    errno.ENODEV: Reason.NOT_A_FILE,
-    errno.EACCES: Reason.PERMISSION_DENIED,
-    errno.EPERM: Reason.PERMISSION_DENIED,
-}
 
 # Everything that Pillow's readers were seen to raise on damaged input.
 DECODE_ERRORS = (
@@ -92,7 +76,6 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-GROWTH = 64 * 1024  # bytes read beyond the announced size, to see whether the file has grown
 EXIF_ORIENTATION = 0x0112
 TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
@@ -104,6 +87,8 @@ class Limits:
 
     max_pixels: int = 250_000_000  # width x height; at four bytes each, 1 GB while decoding
     max_bytes: int = 512 * 1024 * 1024  # the file on disk
+    decode_seconds: float = 60.0  # for one image; kept where decoding is guarded
+    decode_memory: int = 4 * 1024**3  # bytes of address space of a guarded decoder
 
 
 DEFAULT_LIMITS = Limits()
@@ -120,56 +105,26 @@ class Picture:
     height: int  # pixels, upright
 
 
-def read_image(path: bytes | str | Path, limits: Limits = DEFAULT_LIMITS) -> Picture:
-    """Read one file and decode it. Raises `Unreadable` (permanent) or `StorageTrouble` (try again)."""
-    content = _read_bytes(path, limits.max_bytes)
-    sha256 = hashlib.sha256(content).hexdigest()
+def read_image(
+    path: bytes | str | Path, limits: Limits = DEFAULT_LIMITS, *, folder: InspectedFolder | None = None
+) -> Picture:
+    """Read one file and decode it. Raises `Unreadable` (permanent) or `StorageTrouble` (try again).
+
+    With a `folder` the path is relative to it, and a file that lies outside is `Unreadable` (outside_root).
+    """
+    file = read_file(path, limits.max_bytes, folder=folder)
     try:
-        image = _decode(content, limits.max_pixels)
+        image = decode(file.content, limits.max_pixels)
     except Unreadable as fault:
-        raise Unreadable(fault.reason, fault.detail, sha256=sha256, size=len(content)) from fault
+        raise Unreadable(fault.reason, fault.detail, sha256=file.sha256, size=file.size) from fault
     except MemoryError as error:
         # The pixel limit was checked before: this machine is short of memory now, the file is not at fault.
-        raise StorageTrouble(errno.ENOMEM, "not enough memory to decode the image") from error
-    return Picture(image=image, sha256=sha256, size=len(content), width=image.width, height=image.height)
+        raise OutOfMemory("not enough memory to decode the image") from error
+    return Picture(image=image, sha256=file.sha256, size=file.size, width=image.width, height=image.height)
 
 
-def _read_bytes(path: bytes | str | Path, max_bytes: int) -> bytes:
-    try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever, before fstat could tell.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with io.FileIO(descriptor) as file:
-            return _read_regular(file, max_bytes)
-    except ValueError as error:  # a name with a zero byte inside can belong to no file
-        raise Unreadable(Reason.VANISHED, "no file can have this name") from error
-    except OSError as error:
-        words = os.strerror(error.errno or errno.EIO)
-        if error.errno in PERMANENT_ERRNO:
-            raise Unreadable(PERMANENT_ERRNO[error.errno], words) from error
-        raise StorageTrouble(error.errno, words) from error
-
-
-def _read_regular(file: io.FileIO, max_bytes: int) -> bytes:
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise Unreadable(Reason.NOT_A_FILE)
-    expected = status.st_size
-    chunks: list[bytes] = []
-    total = 0
-    # The file may grow while it is read, so the limit counts what arrived and not only what fstat announced.
-    while expected <= max_bytes and total <= max_bytes:
-        chunk = file.read(max(expected - total, 0) + GROWTH)
-        if not chunk:
-            break
-        chunks.append(chunk)
-        total += len(chunk)
-    if max(total, expected) > max_bytes:
-        detail = f"{max(total, expected)} bytes, the limit is {max_bytes}"
-        raise Unreadable(Reason.TOO_LARGE_BYTES, detail, size=max(total, expected))
-    return b"".join(chunks)
-
-
-def _decode(content: bytes, max_pixels: int) -> Image.Image:
+def decode(content: bytes, max_pixels: int) -> Image.Image:
+    """A file's bytes as an upright picture of mode RGB. Raises `Unreadable` or MemoryError."""
     if not content:
         raise Unreadable(Reason.EMPTY_FILE)
     _raise_pillow_ceiling(max_pixels)

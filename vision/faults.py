@@ -4,6 +4,7 @@
 `StorageTrouble` is a passing fault of the world around it: the caller tries again, no verdict is recorded.
 """
 
+import errno
 from enum import StrEnum
 
 MAX_DETAIL = 300  # characters: one line of a report, and one column of a table
@@ -24,6 +25,9 @@ class Reason(StrEnum):
     NOT_A_FILE = "not_a_file"
     PERMISSION_DENIED = "permission_denied"
     OUTSIDE_ROOT = "outside_root"
+    CRASHED_WORKER = "crashed_worker"
+    DECODE_TIMEOUT = "decode_timeout"
+    DECODE_MEMORY = "decode_memory"
 
     @property
     def explanation(self) -> str:
@@ -44,6 +48,9 @@ EXPLANATIONS = {
     Reason.NOT_A_FILE: "The name belongs to a folder, pipe, socket or device, not to a regular file.",
     Reason.PERMISSION_DENIED: "The inspecting process may not read the file.",
     Reason.OUTSIDE_ROOT: "The path leads out of the folders that may be inspected.",
+    Reason.CRASHED_WORKER: "Decoding the file ended the process that did it, twice.",
+    Reason.DECODE_TIMEOUT: "Decoding the file took longer than the limit allows.",
+    Reason.DECODE_MEMORY: "Decoding the file took more memory than the limit allows.",
 }
 
 
@@ -63,6 +70,16 @@ class Unreadable(Exception):
 
 class StorageTrouble(OSError):
     """A passing fault while reading a file (I/O error, stale handle, no memory left). Try again."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class OutOfMemory(StorageTrouble):
+    """This machine is short of memory now. One image at a time, in a process of its own, may still do."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(errno.ENOMEM, words)
 
 
 def one_line(text: str) -> str:

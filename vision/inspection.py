@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 from vision.decode import DEFAULT_LIMITS, Limits
+from vision.guard import Guard
 from vision.loader import AnyPath, LoadedBatch, LoadedItem, load_batches
+from vision.reading import InspectedFolder
 from vision.runtime import Runtime
 
 
@@ -32,10 +34,14 @@ def score_images(
     batch_size: int = 32,
     threads: int | None = None,
     on_image: Callable[[], None] | None = None,
+    folder: InspectedFolder | None = None,
+    guard: Guard | None = None,
+    on_decoded: Callable[[], None] | None = None,
 ) -> Generator[ImageScore, None, None]:
     """Exactly one `ImageScore` per path, in order; `on_image` is called as each one is handed out.
 
-    Raises `StorageTrouble` (try again) and `InvalidScore`; neither is an outcome of a single image.
+    `folder`, `guard` and `on_decoded` as for `load_batches`. Raises `StorageTrouble` (try again), `InvalidScore`
+    and what `runtime` raises of its device; none is an outcome of a single image.
     """
     batches = load_batches(
         paths,
@@ -44,6 +50,9 @@ def score_images(
         batch_size=batch_size,
         threads=threads,
         device=runtime.device,
+        folder=folder,
+        guard=guard,
+        on_decoded=on_decoded,
     )
     with contextlib.closing(batches):  # whoever stops early stops the decoding threads too
         for batch in batches:

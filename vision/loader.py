@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,9 @@ from torch import Tensor
 
 from vision.decode import DEFAULT_LIMITS, Limits, read_image
 from vision.faults import Unreadable
+from vision.guard import Guard
 from vision.preprocessing import Preprocessing
+from vision.reading import InspectedFolder, read_file
 
 AnyPath = bytes | str | Path
 
@@ -57,14 +59,21 @@ def load_batches(
     batch_size: int = 32,
     threads: int | None = None,
     device: torch.device | str = "cpu",
+    folder: InspectedFolder | None = None,
+    guard: Guard | None = None,
+    on_decoded: Callable[[], None] | None = None,
 ) -> Generator[LoadedBatch, None, None]:
     """Every path once, in the order of the input, in batches on `device`. Paths are taken as they are needed.
 
-    Raises `StorageTrouble` when its file's turn comes. However the iteration ends, the threads end with it.
+    With a `folder`, paths are relative to it, and none is opened outside. With a `guard`, one image after the
+    other is decoded in its process. `on_decoded` is called in a decoding thread after each image; what it raises
+    ends the iteration. Raises `StorageTrouble` when its file's turn comes. However the iteration ends, the
+    threads end with it.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    threads = default_threads() if threads is None else threads
+    threads = 1 if guard is not None else default_threads() if threads is None else threads
+    way = _Way(preprocessing=preprocessing, limits=limits, folder=folder, guard=guard, on_decoded=on_decoded)
     ahead = 1 + math.ceil(threads / batch_size)  # one batch to wait for, and work for every thread beyond it
     staging = _Staging(torch.device(device), (batch_size, 3, preprocessing.size, preprocessing.size), ahead)
     numbered = enumerate(paths)
@@ -75,10 +84,7 @@ def load_batches(
             while len(waiting) < ahead and (chunk := list(itertools.islice(numbered, batch_size))):
                 buffer = staging.take()
                 rows = buffer.numpy()
-                futures = [
-                    pool.submit(_load_row, index, path, rows[row], preprocessing, limits)
-                    for row, (index, path) in enumerate(chunk)
-                ]
+                futures = [pool.submit(way.load, index, path, rows[row]) for row, (index, path) in enumerate(chunk)]
                 waiting.append(_Pending(buffer=buffer, futures=futures))
             if not waiting:
                 return
@@ -128,16 +134,41 @@ class _Staging:
         return pixels
 
 
-def _load_row(
-    index: int, path: AnyPath, row: NDArray[np.uint8], preprocessing: Preprocessing, limits: Limits
-) -> LoadedItem:
-    try:
-        picture = read_image(path, limits)
-    except Unreadable as fault:
-        row[:] = 0
-        return LoadedItem(index=index, sha256=fault.sha256, size=fault.size, fault=fault)
-    row[:] = preprocessing.apply(picture.image)
-    return LoadedItem(index=index, sha256=picture.sha256, size=picture.size, width=picture.width, height=picture.height)
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How one path becomes one row."""
+
+    preprocessing: Preprocessing
+    limits: Limits
+    folder: InspectedFolder | None
+    guard: Guard | None
+    on_decoded: Callable[[], None] | None
+
+    def load(self, index: int, path: AnyPath, row: NDArray[np.uint8]) -> LoadedItem:
+        try:
+            return self._guarded(index, path, row) if self.guard else self._directly(index, path, row)
+        except Unreadable as fault:
+            row[:] = 0
+            return LoadedItem(index=index, sha256=fault.sha256, size=fault.size, fault=fault)
+        finally:
+            if self.on_decoded is not None:
+                self.on_decoded()
+
+    def _directly(self, index: int, path: AnyPath, row: NDArray[np.uint8]) -> LoadedItem:
+        picture = read_image(path, self.limits, folder=self.folder)
+        row[:] = self.preprocessing.apply(picture.image)
+        return LoadedItem(
+            index=index, sha256=picture.sha256, size=picture.size, width=picture.width, height=picture.height
+        )
+
+    def _guarded(self, index: int, path: AnyPath, row: NDArray[np.uint8]) -> LoadedItem:
+        assert self.guard is not None  # noqa: S101 - `load` has looked
+        file = read_file(path, self.limits.max_bytes, folder=self.folder)
+        try:
+            row[:], width, height = self.guard.decode(file.content)
+        except Unreadable as fault:
+            raise Unreadable(fault.reason, fault.detail, sha256=file.sha256, size=file.size) from fault
+        return LoadedItem(index=index, sha256=file.sha256, size=file.size, width=width, height=height)
 
 
 def default_threads() -> int:

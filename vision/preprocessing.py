@@ -8,15 +8,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from vision.decode import CONVERSION_VERSION
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Per-channel mean and standard deviation of ImageNet's pixels in 0..1, as torchvision's weights expect them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -57,8 +58,11 @@ class Preprocessing:
         square.paste(fitted, ((self.size - width) // 2, (self.size - height) // 2))
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
-    def normalise(self, batch: Tensor) -> Tensor:
+    def normalise(self, batch: "Tensor") -> "Tensor":
         """uint8 (N, 3, size, size) as float32 `(pixel / 255 - mean) / std`, on the batch's own device."""
+        # Imported here: a guarded decoder resizes, too, and must be up in a moment and small.
+        import torch
+
         mean = torch.tensor(self.mean, device=batch.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(1, 3, 1, 1)
         return batch.to(torch.float32).div_(255).sub_(mean).div_(std)

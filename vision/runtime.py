@@ -8,12 +8,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vision.checkpoint import Checkpoint
+from vision.faults import one_line
 from vision.network import POSITIVE_INDEX
 from vision.preprocessing import Preprocessing
 
 
 class DeviceUnavailable(Exception):
     """The device that was asked for is not there; the message says what is."""
+
+
+class DeviceOutOfMemory(Exception):
+    """The device has no room for a single image. Others use it, or it is too small."""
+
+
+class DeviceFailed(Exception):
+    """The device is of no use to this process any more; a new process may find it well."""
 
 
 class InvalidScore(ArithmeticError):
@@ -71,8 +80,26 @@ class TorchRuntime:
     def score(self, batch: Tensor) -> NDArray[np.float32]:
         """P(defective), shape (N,), of a uint8 batch (N, 3, S, S) that lies on any device.
 
-        Raises `InvalidScore` if any answer is not finite: NaN compares as "not above the threshold", a PASS.
+        A batch for which the device has no memory is scored in halves. Raises `InvalidScore` if any answer is not
+        finite: NaN compares as "not above the threshold", a PASS. Raises `DeviceOutOfMemory` and `DeviceFailed`.
         """
+        try:
+            return self._score(batch)
+        except torch.OutOfMemoryError as error:
+            words = str(error)
+        except RuntimeError as error:
+            if _is_of_the_device(error):
+                raise DeviceFailed(f"{self.device} failed: {one_line(str(error))}") from error
+            raise
+        # Outside of `except`: the error's traceback would hold on to the memory that is needed.
+        if len(batch) == 1:
+            raise DeviceOutOfMemory(f"{self.device} has no memory for a single image: {one_line(words)}")
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+        half = len(batch) // 2
+        return np.concatenate((self.score(batch[:half]), self.score(batch[half:])))
+
+    def _score(self, batch: Tensor) -> NDArray[np.float32]:
         # TF32, cuDNN's default for convolutions, keeps 10 bits of mantissa; that would not be fp32.
         with (
             torch.inference_mode(),
@@ -87,3 +114,9 @@ class TorchRuntime:
             )
         answer: NDArray[np.float32] = scores.numpy()
         return answer
+
+
+def _is_of_the_device(error: Exception) -> bool:
+    """After a CUDA error every later call of the process fails, too (a launch failure, an illegal address, …)."""
+    accelerator = getattr(torch, "AcceleratorError", None)  # from torch 2.8 on
+    return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith("CUDA error")

@@ -6,12 +6,14 @@ pool's parent process never import torch: the model is loaded in the pool's chil
 costs one child, time limits work, and CUDA is never carried over a fork.
 """
 
+import json
 import logging
 import os
 import socket
 import threading
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
@@ -32,6 +34,7 @@ KEY_PREFIX = "inspectq:"  # every key in Redis begins with it
 # Longer than any batch. Recovery comes from the lease in the database; Redis handing a message
 # out a second time while the first is being worked on would only cost a refused claim.
 VISIBILITY_SECONDS = 6 * 3600
+LOOKED_AT = 20_000  # messages: twice the largest window; more can only be somebody else's
 BATCH_SECONDS = 1800  # a batch that takes longer is wedged: its child is killed, its lease runs out
 
 app = Celery("inspectq", broker=settings().broker_url or "memory://", include=["worker.tasks"])
@@ -74,6 +77,7 @@ def publish(messages: list[Message]) -> None:
             for message in messages:
                 app.send_task(
                     TASK,
+                    task_id=f"{message.batch}-{message.attempt}-{uuid4().hex}",
                     args=(message.batch, message.attempt),
                     argsrepr=readable(message),
                     connection=connection,
@@ -91,21 +95,30 @@ def readable(message: Message) -> str:
     )
 
 
-def messages_waiting() -> int:
-    """How many messages wait for a worker. Those with a worker do not count: a dead one's linger for hours.
+def messages_waiting() -> set[tuple[int, int]]:
+    """(batch, attempt) of the messages that wait for a worker, of the first `LOOKED_AT` on the queue.
 
-    Raises BrokerAway.
+    Those that a worker has taken do not count: a dead one's linger for hours. Raises BrokerAway.
     """
     try:
         with app.connection_for_write() as connection, connection.channel() as channel:
-            waiting: int = channel.client.llen(QUEUE)
+            waiting: list[bytes] = channel.client.lrange(QUEUE, 0, LOOKED_AT - 1)
     except (OperationalError, OSError) as error:
         raise BrokerAway(broker_sentence(error)) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "redis":
             raise BrokerAway(broker_sentence(error)) from error
         raise
-    return waiting
+    return {ids for message in waiting if (ids := _ids(message)) is not None}
+
+
+def _ids(message: bytes) -> tuple[int, int] | None:
+    """Which batch and attempt a message on the queue is about, by the id that `publish` gave it."""
+    try:
+        batch, attempt, _ = json.loads(message)["headers"]["id"].split("-")
+        return int(batch), int(attempt)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # none of ours
+        return None
 
 
 def broker_sentence(error: BaseException) -> str:

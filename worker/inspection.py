@@ -8,14 +8,16 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 from db import batches, jobs
 from db.batches import Claim
-from db.engine import Engine, writing
+from db.engine import Engine, Session, writing
 from db.errors import ServiceAway
 from db.models import Disposition
 from db.paths import to_bytes
@@ -24,11 +26,13 @@ from db.schema import open_database
 from db.settings import Settings, settings
 from vision.checkpoint import CheckpointAltered, CheckpointFormat, CheckpointMissing, load_checkpoint
 from vision.decode import Limits
-from vision.faults import Reason, StorageTrouble
+from vision.faults import OutOfMemory, Reason, StorageTrouble
+from vision.guard import Guard
 from vision.inspection import ImageScore, score_images
 from vision.preprocessing import PreprocessingError
-from vision.runtime import DeviceUnavailable, InvalidScore, TorchRuntime
-from worker.lease import Lease, LeaseLost, kept
+from vision.reading import InspectedFolder, OutsideRoots
+from vision.runtime import DeviceFailed, DeviceOutOfMemory, DeviceUnavailable, InvalidScore, TorchRuntime
+from worker.lease import Lease, LeaseLost, WorkerStopping, kept
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +41,23 @@ LONGEST_WAIT_SECONDS = 5.0
 # How long a batch rests after a passing fault, doubled with each attempt: five attempts span two minutes.
 PAUSE_SECONDS = 8.0
 LONGEST_PAUSE_SECONDS = 120.0
+REST_SECONDS = 1.0
+SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
 MODELS_KEPT = 2  # jobs of an old and a new model side by side; each takes about 50 MB
 
+# What no attempt and no other worker can change.
+STOPS_THE_JOB = (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore)
+# What this worker lacks, or has too little of: another, or a guarded attempt, may do.
+FAILS_THE_BATCH = (OutOfMemory, CheckpointMissing, DeviceUnavailable, DeviceOutOfMemory, OutsideRoots)
+EXIT_CODE = 70  # of a process that ends itself
+
 T = TypeVar("T")
+
+
+def end_process(reason: str) -> None:
+    """End this process at once, since a call that does not return cannot be called off."""
+    log.critical("this process ends itself: %s", reason)
+    os._exit(EXIT_CODE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +69,11 @@ class Workplace:
     device: str
     limits: Limits
     lease_seconds: float
+    stall_seconds: float
     decode_threads: int | None
+    roots: tuple[bytes, ...] = ()
+    stopping: Callable[[], bool] = lambda: False
+    end_process: Callable[[str], None] = end_process
 
 
 class Inspector:
@@ -68,32 +90,61 @@ class Inspector:
         `on_image` is called after each image. Raises only what is no fact about an image and no
         passing fault either, after giving the batch back.
         """
-        held = patiently(lambda: self._claim(batch, attempt))
+        token = uuid4().hex
+        held = patiently(lambda: self._claim(batch, attempt, token))
         if held is None:
             return f"batch {batch}, attempt {attempt}: nothing to do (late or repeated message, or the job has ended)"
+        named = f"job {held.job}, batch {batch}"
         try:
-            with kept(self._engine, held, self._workplace.lease_seconds) as lease:
+            with self._kept(held) as lease:
                 rows = self._verdicts(held, lease, on_image)
+                lease.all_scored()
                 if not patiently(lambda: self._finish(held, rows)):
                     raise LeaseLost
         except LeaseLost:
-            return f"job {held.job}, batch {batch}: not saved, it was cancelled or taken back"
-        except (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore) as error:
+            return f"{named}: not saved, it was cancelled or taken back"
+        except WorkerStopping:
+            self._let_go(held, lambda session: batches.give_back(session, held))
+            return f"{named}: given back, the worker stops"
+        except STOPS_THE_JOB as error:
             self._stop_job(held, str(error))
             return f"job {held.job} failed: {error}"
-        except (StorageTrouble, CheckpointMissing, DeviceUnavailable) as error:
-            # This worker's storage, models folder or device; another's, or this one's later, may do.
-            self._give_back(held, str(error))
-            return f"job {held.job}, batch {batch}: given back ({error})"
+        except FAILS_THE_BATCH as error:
+            self._fault(held, str(error))
+            return f"{named}: given back ({error})"
+        except StorageTrouble as error:
+            self._wait(held, str(error))
+            return f"{named}: waits ({error})"
+        except DeviceFailed as error:
+            self._fault(held, str(error), pause_seconds=0)
+            self._workplace.end_process(str(error))
+            return f"{named}: given back ({error})"
         except Exception as error:
-            self._give_back(held, f"{type(error).__name__}: {error}")
+            self._fault(held, f"{type(error).__name__}: {error}")
             raise
         except BaseException:
-            self._give_back(held, None)
+            self._let_go(held, lambda session: batches.give_back(session, held))
             raise
-        return f"job {held.job}, batch {batch}: {_counted(rows)}"
+        return f"{named}: {_counted(rows)}"
 
-    def _claim(self, batch: int, attempt: int) -> Claim | None:
+    def _kept(self, held: Claim) -> AbstractContextManager[Lease]:
+        place = self._workplace
+
+        def stalled() -> None:
+            reason = f"no image got through for {place.stall_seconds:g} seconds"
+            self._fault(held, reason, pause_seconds=0)
+            place.end_process(f"batch {held.batch}: {reason}")
+
+        return kept(
+            self._engine,
+            held,
+            lease_seconds=place.lease_seconds,
+            stall_seconds=place.stall_seconds,
+            stopping=place.stopping,
+            on_stall=stalled,
+        )
+
+    def _claim(self, batch: int, attempt: int, token: str) -> Claim | None:
         with writing(self._engine) as session:
             return batches.claim(
                 session,
@@ -101,53 +152,62 @@ class Inspector:
                 attempt,
                 worker=self._workplace.name,
                 lease_seconds=self._workplace.lease_seconds,
+                token=token,
             )
 
     def _finish(self, held: Claim, rows: list[NewResult]) -> bool:
         with writing(self._engine) as session:
             return batches.finish(session, held, rows)
 
-    def _give_back(self, held: Claim, fault: str | None) -> None:
+    def _fault(self, held: Claim, fault: str, pause_seconds: float | None = None) -> None:
+        pause = _pause(held.faults) if pause_seconds is None else pause_seconds
+        self._let_go(held, lambda session: batches.give_back(session, held, fault=fault, pause_seconds=pause))
+
+    def _wait(self, held: Claim, reason: str) -> None:
+        pause = _pause(held.attempt - 1 - held.faults)
+        self._let_go(held, lambda session: batches.wait(session, held, reason=reason, pause_seconds=pause))
+        # If only this worker's mount is gone, the others should be the faster ones to ask for the next batch.
+        time.sleep(REST_SECONDS)
+
+    def _let_go(self, held: Claim, arrow: Callable[[Session], bool]) -> None:
         """At best now; where even that fails, the lease runs out."""
-        pause = min(PAUSE_SECONDS * 2 ** (held.attempt - 1), LONGEST_PAUSE_SECONDS)
         try:
             with writing(self._engine) as session:
-                batches.give_back(session, held, fault=fault, pause_seconds=pause)
+                arrow(session)
         except ServiceAway as error:
             log.warning("batch %s could not be given back: %s", held.batch, error)
 
     def _stop_job(self, held: Claim, reason: str) -> None:
-        with writing(self._engine) as session:
-            batches.give_back(session, held, fault=reason)
-            jobs.fail(session, held.job, reason)
+        def stop() -> None:
+            with writing(self._engine) as session:
+                batches.give_back(session, held, fault=reason)
+                jobs.fail(session, held.job, reason)
+
+        patiently(stop)
 
     def _verdicts(self, held: Claim, lease: Lease, on_image: Callable[[], None] | None) -> list[NewResult]:
+        """One per path, in order. After a fault each image is decoded on its own, in a process of its own."""
         runtime = self._runtime(held.checkpoint_digest)
-        rows = []
-        for path, outcome in zip(held.paths, self._outcomes(held, runtime), strict=True):
-            lease.check()
-            rows.append(_result(held, path, outcome, runtime, self._workplace.name))
-            if on_image is not None:
-                on_image()
-        if any(row.reason_code == Reason.VANISHED for row in rows) and _is_away(to_bytes(held.root)):
-            raise StorageTrouble(f"the job's folder {held.root} is not there, or empty: is it mounted?")
+        limits, rows = self._workplace.limits, []
+        with ExitStack() as stack:
+            folder = stack.enter_context(InspectedFolder(to_bytes(held.root), self._workplace.roots))
+            guard = stack.enter_context(Guard(runtime.preprocessing, limits)) if held.faults else None
+            scores = score_images(
+                [to_bytes(path) for path in held.paths],
+                runtime,
+                limits=limits,
+                threads=self._workplace.decode_threads,
+                folder=folder,
+                guard=guard,
+                on_decoded=lease.check,
+            )
+            for path, outcome in zip(held.paths, stack.enter_context(closing(scores)), strict=True):
+                lease.check()
+                rows.append(_result(held, path, outcome, runtime, self._workplace.name))
+                if on_image is not None:
+                    on_image()
+        _doubt_vanished(held, rows)
         return rows
-
-    def _outcomes(self, held: Claim, runtime: TorchRuntime) -> Iterator[ImageScore]:
-        """One per path, in order. A path that leads out of the job's folder is never opened."""
-        root = os.path.realpath(to_bytes(held.root))
-        inside: list[bytes | None] = []
-        for path in held.paths:
-            full = os.path.join(root, to_bytes(path))
-            inside.append(full if _is_beneath(os.path.realpath(full), root) else None)
-        scores = score_images(
-            [full for full in inside if full is not None],
-            runtime,
-            limits=self._workplace.limits,
-            threads=self._workplace.decode_threads,
-        )
-        for index, place in enumerate(inside):
-            yield _outside(index) if place is None else next(scores)
 
     def _runtime(self, digest: str) -> TorchRuntime:
         if digest not in self._runtimes:
@@ -158,16 +218,26 @@ class Inspector:
         return self._runtimes[digest]
 
 
-def from_settings(name: str, chosen: Settings | None = None) -> Inspector:
-    """An inspector as the environment describes it."""
+def from_settings(
+    name: str, chosen: Settings | None = None, *, stopping: Callable[[], bool] = lambda: False
+) -> Inspector:
+    """An inspector as the environment describes it. It gives its batch back once `stopping` answers true."""
     chosen = chosen or settings()
     workplace = Workplace(
         name=name,
         models_folder=chosen.models_folder,
         device=chosen.device,
-        limits=Limits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes),
+        limits=Limits(
+            max_pixels=chosen.max_pixels,
+            max_bytes=chosen.max_bytes,
+            decode_seconds=chosen.decode_seconds,
+            decode_memory=chosen.decode_memory,
+        ),
         lease_seconds=chosen.lease_seconds,
+        stall_seconds=chosen.stall_seconds,
         decode_threads=chosen.decode_threads or None,
+        roots=chosen.root_folders,
+        stopping=stopping,
     )
     return Inspector(open_database(chosen.effective_database_url), workplace)
 
@@ -202,30 +272,34 @@ def _result(held: Claim, path: str, outcome: ImageScore, runtime: TorchRuntime, 
     )
 
 
-def _outside(index: int) -> ImageScore:
-    return ImageScore(
-        index=index,
-        sha256=None,
-        size=None,
-        width=None,
-        height=None,
-        score=None,
-        reason=Reason.OUTSIDE_ROOT.value,
-        detail="a symbolic link that leads out of the submitted folder",
-    )
+def _doubt_vanished(held: Claim, rows: list[NewResult]) -> None:
+    """A file is gone for good only if its folder is there and it is not. Raises StorageTrouble otherwise."""
+    root = to_bytes(held.root)
+    for row in rows:
+        if row.reason_code != Reason.VANISHED:
+            continue
+        file = os.path.join(root, to_bytes(row.path))
+        if _is_away(root):
+            raise StorageTrouble(None, f"the job's folder {held.root} is not there, or empty: is it mounted?")
+        if os.path.exists(file):
+            raise StorageTrouble(None, f"{row.path} was away for a moment")
+        parent = os.path.dirname(file)
+        if held.waited_seconds < SUBFOLDER_PATIENCE_SECONDS and _is_away(parent):
+            raise StorageTrouble(None, f"the folder of {row.path} is not there, or empty: is it mounted?")
 
 
-def _is_away(root: bytes) -> bool:
+def _is_away(folder: bytes) -> bool:
     """A folder that is not mounted is missing, or an empty mount point."""
     try:
-        with os.scandir(root) as entries:
+        with os.scandir(folder) as entries:
             return next(entries, None) is None
     except OSError:
         return True
 
 
-def _is_beneath(path: bytes, root: bytes) -> bool:
-    return path == root or path.startswith(root.rstrip(b"/") + b"/")
+def _pause(times: int) -> float:
+    """Seconds before the next attempt, after so many like this one."""
+    return min(PAUSE_SECONDS * 2.0 ** min(times, 10), LONGEST_PAUSE_SECONDS)
 
 
 def _counted(rows: list[NewResult]) -> str:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from worker.app import TASK, app
+from worker.lifecycle import told_to_stop
 
 if TYPE_CHECKING:
     from worker.inspection import Inspector
@@ -23,4 +24,4 @@ def _inspector(name: str) -> "Inspector":
     # Imported here: the pool's parent imports this module, too, and must never import torch.
     from worker.inspection import from_settings, patiently
 
-    return patiently(lambda: from_settings(name))
+    return patiently(lambda: from_settings(name, stopping=told_to_stop))

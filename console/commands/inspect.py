@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from console.terminal import say
 from db import jobs, results
 from db.engine import reading, writing
 from db.errors import NotFound
+from db.explanation import explain, open_batches
 from db.models import OPEN_JOBS, Disposition, JobState
 from db.schema import open_database
 from db.settings import settings
@@ -34,7 +36,14 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
 
     chosen = settings()
     engine = open_database(chosen.effective_database_url)
-    job = submit(engine, folder, model=model, priority=priority, batch_images=chosen.batch_images)
+    job = submit(
+        engine,
+        folder,
+        model=model,
+        priority=priority,
+        batch_images=chosen.batch_images,
+        roots=chosen.root_folders,
+    )
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
     if wait or not chosen.broker_url:
@@ -86,10 +95,11 @@ def list_jobs(limit: int, as_format: str) -> None:
 @JOB
 @FORMAT
 def show(job: int, as_format: str) -> None:
-    """State, progress and ledger of JOB."""
+    """State, progress and ledger of JOB, and what it waits for."""
     from console.tables import print_fields
 
-    with reading(open_database(settings().effective_database_url)) as session:
+    chosen = settings()
+    with reading(open_database(chosen.effective_database_url)) as session:
         row = jobs.get(session, job)
         ledger = jobs.ledger(session, job)
         done, planned = jobs.progress(session, job)
@@ -99,6 +109,8 @@ def show(job: int, as_format: str) -> None:
             "images_planned": planned,
             "ledger": ledger.to_dict(),
             "ledger_closed": ledger.closed and row.state in (JobState.DONE, JobState.CANCELLED),
+            "batches_open": asdict(open_batches(session, job)),
+            "explanation": explain(session, row, cluster=bool(chosen.broker_url)),
         }
     print_fields(fields, as_format)
 

@@ -60,6 +60,7 @@ def scheduler(log_level: str) -> None:
     logging.basicConfig(level=log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
 
     from scheduler.loop import Scheduler
+    from scheduler.planning import PlanningBounds
     from worker.app import messages_waiting, publish
 
     stop = threading.Event()
@@ -73,6 +74,8 @@ def scheduler(log_level: str) -> None:
         held=messages_waiting,
         window=chosen.window,
         max_attempts=chosen.max_attempts,
+        storage_patience=chosen.storage_patience,
+        bounds=PlanningBounds(roots=chosen.root_folders, max_files=chosen.max_files),
     ).run(name, stop)
 
 

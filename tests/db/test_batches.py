@@ -174,13 +174,65 @@ def test_f_a_batch_given_back_for_a_fault_rests_before_its_next_attempt(engine: 
     job = add_job(engine, [["a"]])
     held = claim_next(engine)
     with writing(engine) as session:
-        assert batches.give_back(session, held, fault="the storage is away", pause_seconds=60)
+        assert batches.give_back(session, held, fault="the driver failed", pause_seconds=60)
     assert state_of(engine, held.batch) == (BatchState.PLANNED, 2)
     with writing(engine) as session:
         assert batches.dispatch(session, window=10) == []
-        assert batches.exhausted(session, max_attempts=1) == [(job, held.batch, "the storage is away")]
+        (given_up,) = batches.given_up(session, max_faults=1, patience_seconds=60)
+        assert (given_up.job, given_up.batch, given_up.waited) == (job, held.batch, False)
+        assert given_up.note == "the driver failed"
         session.execute(update(Batch).values(not_before=database_now(-1)))
         assert [message.attempt for message in batches.dispatch(session, window=10)] == [2]
+
+
+def test_f_a_wait_for_storage_is_no_fault_and_is_over_when_an_attempt_gets_through(engine: Engine) -> None:
+    add_job(engine, [["a"]])
+    first = claim_next(engine)
+    with writing(engine) as session:
+        assert batches.wait(session, first, reason="not mounted", pause_seconds=0)
+        assert not batches.wait(session, first, reason="not mounted", pause_seconds=0)
+    second = claim_next(engine)
+    assert (first.attempt, first.faults, first.waited_seconds) == (1, 0, 0)
+    assert (second.attempt, second.faults) == (2, 0)
+    assert second.waited_seconds >= 0
+    with writing(engine) as session:
+        session.execute(update(Batch).values(waiting_since=database_now(-100)))
+        assert batches.wait(session, second, reason="not mounted", pause_seconds=0)
+        assert batches.given_up(session, max_faults=1, patience_seconds=110) == []
+        assert batches.given_up(session, max_faults=1, patience_seconds=90)[0].waited
+    third = claim_next(engine)
+    assert 99 < third.waited_seconds < 160
+    with writing(engine) as session:
+        assert batches.finish(session, third, verdicts(third))
+    with reading(engine) as session:
+        assert session.get_one(Batch, third.batch).waiting_since is None
+
+
+def test_e_the_batch_of_a_dead_process_is_released_by_its_parent(engine: Engine) -> None:
+    add_job(engine, [["a"]])
+    held = claim_next(engine)
+    with writing(engine) as session:
+        assert not batches.lost(session, held.batch, held.attempt, worker="other@h", note="died")
+        assert not batches.lost(session, held.batch, held.attempt + 1, worker="w@h", note="died")
+        assert batches.lost(session, held.batch, held.attempt, worker="w@h", note="died")
+        assert not batches.finish(session, held, verdicts(held)), "the ghost's verdicts"
+    again = claim_next(engine)
+    assert (again.attempt, again.faults) == (2, 1)
+
+
+def test_c_who_did_not_hear_the_answer_may_ask_again(engine: Engine) -> None:
+    add_job(engine, [["a"]])
+    with writing(engine) as session:
+        (message,) = batches.dispatch(session, window=1)
+
+    def ask(token: str) -> batches.Claim | None:
+        with writing(engine) as session:
+            return batches.claim(session, message.batch, 1, worker="w", lease_seconds=60, token=token)
+
+    first, again, other = ask("mine"), ask("mine"), ask("theirs")
+    assert first is not None
+    assert first == again
+    assert other is None
 
 
 def test_g_a_lost_message_is_sent_again_as_the_same_attempt(engine: Engine) -> None:
@@ -188,10 +240,11 @@ def test_g_a_lost_message_is_sent_again_as_the_same_attempt(engine: Engine) -> N
     with writing(engine) as session:
         (lost,) = batches.dispatch(session, window=1)
     with writing(engine) as session:
-        assert batches.waiting_on_queue(session, longer_than_seconds=60) == 0
-        assert batches.resend(session, longer_than_seconds=60) == 0
-        assert batches.waiting_on_queue(session, longer_than_seconds=-1) == 1
-        assert batches.resend(session, longer_than_seconds=-1) == 1
+        assert batches.late(session, longer_than_seconds=60) == []
+        assert batches.resend(session, [lost.batch], longer_than_seconds=60) == 0
+        assert batches.late(session, longer_than_seconds=-1) == [(lost.batch, lost.attempt)]
+        assert batches.resend(session, [lost.batch + 1], longer_than_seconds=-1) == 0
+        assert batches.resend(session, [lost.batch], longer_than_seconds=-1) == 1
     with writing(engine) as session:
         assert batches.dispatch(session, window=1) == [lost]
 
@@ -235,8 +288,9 @@ def test_batches_that_used_up_their_attempts_are_named(engine: Engine) -> None:
     held = claim_next(engine, window=1)
     with writing(engine) as session:
         batches.give_back(session, held, fault="odd")
-        assert batches.exhausted(session, max_attempts=2) == []
-        assert batches.exhausted(session, max_attempts=1) == [(job, held.batch, "odd")]
+        assert batches.given_up(session, max_faults=2, patience_seconds=60) == []
+        (given_up,) = batches.given_up(session, max_faults=1, patience_seconds=60)
+    assert (given_up.job, given_up.batch, given_up.note) == (job, held.batch, "odd")
 
 
 def test_the_message_shows_ids_and_the_number_of_images_only(engine: Engine) -> None:

@@ -1,18 +1,21 @@
 """Does a tick plan, send, recover and finish, whatever the queue does meanwhile?"""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 
-from db import batches, heartbeats, jobs
+from db import batches, heartbeats, jobs, leadership
 from db.batches import Message
+from db.clock import database_now
 from db.engine import Engine, reading, writing
 from db.errors import BrokerAway
 from db.models import Batch, BatchState, JobState
-from scheduler import loop
+from scheduler import leading, loop
 from scheduler.loop import Scheduler
+from scheduler.planning import PlanningBounds
 from scheduler.submission import submit
 from tests.rows import add_job, add_model, claim_next, verdicts
 
@@ -29,8 +32,8 @@ class Queue:
             raise BrokerAway("Redis does not answer.")
         self.messages += messages
 
-    def held(self) -> int:
-        return len(self.messages)
+    def held(self) -> set[tuple[int, int]]:
+        return {(message.batch, message.attempt) for message in self.messages}
 
 
 @pytest.fixture
@@ -40,7 +43,26 @@ def queue() -> Queue:
 
 @pytest.fixture
 def scheduler(engine: Engine, queue: Queue) -> Scheduler:
-    return Scheduler(engine, publish=queue.publish, held=queue.held, window=4, max_attempts=2)
+    return make_scheduler(engine, queue.publish, queue)
+
+
+def make_scheduler(engine: Engine, publish: Callable[[list[Message]], None], queue: Queue) -> Scheduler:
+    return Scheduler(
+        engine,
+        publish=publish,
+        held=queue.held,
+        window=4,
+        max_attempts=2,
+        storage_patience=60,
+        bounds=PlanningBounds(),
+    )
+
+
+@pytest.fixture
+def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every message is late, and every tick looks for it."""
+    monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
+    monkeypatch.setattr(loop, "LOOK_SECONDS", 0)
 
 
 def states(engine: Engine) -> list[BatchState]:
@@ -91,10 +113,8 @@ def test_while_the_broker_is_away_nothing_counts_as_sent(engine: Engine, schedul
     assert len(queue.messages) == 2
 
 
-def test_messages_that_the_queue_lost_are_sent_again(
-    engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
+@pytest.mark.usefixtures("looks_at_once")
+def test_messages_that_the_queue_lost_are_sent_again(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
     add_job(engine, [["a"], ["b"]])
     scheduler.tick()
     scheduler.tick()
@@ -104,30 +124,36 @@ def test_messages_that_the_queue_lost_are_sent_again(
     assert len(queue.messages) == 2
 
 
-def test_a_message_that_a_living_worker_may_have_taken_is_not_sent_again(
+@pytest.mark.usefixtures("looks_at_once")
+def test_only_the_message_that_is_missing_is_sent_again(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+    add_job(engine, [["a"], ["b"], ["c"]])
+    scheduler.tick()
+    lost = queue.messages.pop(1)
+    scheduler.tick()
+    assert sorted(message.batch for message in queue.messages) == [1, 2, 3]
+    assert queue.messages[-1] == lost
+
+
+@pytest.mark.usefixtures("looks_at_once")
+def test_a_claimed_batch_is_not_sent_again(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+    add_job(engine, [["a"]])
+    scheduler.tick()
+    message = queue.messages.pop()
+    with writing(engine) as session:
+        assert batches.claim(session, message.batch, message.attempt, worker="w", lease_seconds=60)
+    scheduler.tick()
+    assert queue.messages == []
+
+
+def test_the_queue_is_not_looked_at_with_every_tick(
     engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
-    add_job(engine, [["a"], ["b"]])
-    with writing(engine) as session:
-        heartbeats.beat(session, name="w@here", role="worker")
-    scheduler.tick()
-    taken = queue.messages.pop()
-    scheduler.tick()
-    assert taken not in queue.messages
-    queue.messages.clear()
-    scheduler.tick()
-    assert taken in queue.messages, "two are missing, and one worker can have taken only one"
-
-
-def test_a_message_is_sent_again_after_a_long_while_whatever_the_queue_says(
-    engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "SENT_AGAIN_AFTER_SECONDS", -1)
     add_job(engine, [["a"]])
     scheduler.tick()
+    queue.messages.clear()
     scheduler.tick()
-    assert [message.attempt for message in queue.messages] == [1, 1]
+    assert queue.messages == []
 
 
 def test_a_job_is_finished_also_while_the_broker_is_away(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
@@ -156,7 +182,7 @@ def test_a_batch_that_kills_every_worker_fails_its_job_and_only_it(
 ) -> None:
     doomed = add_job(engine, [["poison"]])
     with writing(engine) as session:
-        session.execute(update(Batch).values(attempt=3))
+        session.execute(update(Batch).values(faults=2))
     other = add_job(engine, [["a"]])
     scheduler.tick()
     with reading(engine) as session:
@@ -174,7 +200,7 @@ def test_the_loop_beats_and_stops_when_it_is_told_to(engine: Engine, queue: Queu
         queue.publish(messages)
         sent.set()
 
-    scheduler = Scheduler(engine, publish=publish, held=queue.held, window=4, max_attempts=2)
+    scheduler = make_scheduler(engine, publish, queue)
     thread = threading.Thread(target=scheduler.run, args=("s@here", stop))
     thread.start()
     assert sent.wait(30)
@@ -189,3 +215,57 @@ def test_the_loop_beats_and_stops_when_it_is_told_to(engine: Engine, queue: Queu
     scheduler.tick()
     with reading(engine) as session:
         assert jobs.get(session, job).state is JobState.DONE
+
+
+def test_one_scheduler_leads_and_the_next_takes_over_its_folders(
+    engine: Engine, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first dies: stopped without a word, half-way through a folder."""
+    monkeypatch.setattr(leadership, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(leading, "RENEW_SECONDS", 0.1)
+    with writing(engine) as session:
+        assert leadership.lead(session, "dead@here")
+        add_model(session)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
+    job = submit(engine, tmp_path / "images", model="tiny", priority=0, batch_images=2)
+    with writing(engine) as session:
+        assert jobs.claim_planning(session) is not None
+    sent, stop = threading.Event(), threading.Event()
+
+    def publish(messages: list[Message]) -> None:
+        queue.publish(messages)
+        sent.set()
+
+    with writing(engine) as session:
+        assert not leadership.lead(session, "heir@here"), "a lead that has not run out is respected"
+    thread = threading.Thread(target=make_scheduler(engine, publish, queue).run, args=("heir@here", stop))
+    thread.start()
+    assert sent.wait(30)
+    with writing(engine) as session:
+        assert not leadership.lead(session, "third@here")
+    stop.set()
+    thread.join(30)
+    assert [message.job for message in queue.messages] == [job]
+    with writing(engine) as session:
+        assert leadership.lead(session, "third@here"), "who stops lets the next one begin at once"
+
+
+def test_a_job_whose_files_are_away_for_too_long_fails_with_the_reason(
+    engine: Engine, scheduler: Scheduler, queue: Queue
+) -> None:
+    job = add_job(engine, [["a"]])
+    held = claim_next(engine)
+    with writing(engine) as session:
+        assert batches.wait(session, held, reason="the disk is away", pause_seconds=0)
+    scheduler.tick()
+    assert [(message.batch, message.attempt) for message in queue.messages] == [(held.batch, 2)]
+    with writing(engine) as session:
+        session.execute(
+            update(Batch).values(state=BatchState.PLANNED, dispatched_at=None, waiting_since=database_now(-61))
+        )
+    scheduler.tick()
+    with reading(engine) as session:
+        row = jobs.get(session, job)
+    assert row.state is JobState.FAILED
+    assert "the disk is away" in (row.state_reason or "")

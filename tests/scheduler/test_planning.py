@@ -1,5 +1,7 @@
 """Is a folder planned whole, in small transactions, also when the planner dies in between?"""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,10 @@ from sqlalchemy import select, update
 
 from db import checkpoints, jobs
 from db.engine import Engine, reading, writing
+from db.errors import Refused
 from db.models import Batch, InspectionJob, JobState
 from scheduler import planning
-from scheduler.planning import Planner
+from scheduler.planning import Planner, PlanningBounds
 from scheduler.submission import submit
 from tests.rows import add_model
 
@@ -33,11 +36,11 @@ def job(engine: Engine, folder: Path) -> int:
     return submit(engine, folder, model="tiny", priority=0, batch_images=2)
 
 
-def claim(engine: Engine) -> Planner:
+def claim(engine: Engine, bounds: PlanningBounds = PlanningBounds()) -> Planner:  # noqa: B008 - frozen
     with writing(engine) as session:
         claimed = jobs.claim_planning(session)
     assert claimed is not None
-    return Planner(engine, claimed)
+    return Planner(engine, claimed, bounds)
 
 
 def planned(engine: Engine, job: int) -> tuple[InspectionJob, list[str]]:
@@ -93,14 +96,82 @@ def test_a_cancelled_job_is_not_planned_any_further(engine: Engine, job: int, mo
         assert jobs.ledger(session, job).cancelled == 6
 
 
-def test_a_folder_that_vanished_fails_the_job_with_the_reason(engine: Engine, job: int, folder: Path) -> None:
-    folder.rename(folder.with_name("moved"))
+@pytest.mark.parametrize("mount_point_stays", [False, True])
+@pytest.mark.parametrize("chunks_before", [0, 2])
+def test_a_folder_that_is_away_is_waited_for_and_then_planned_whole(
+    engine: Engine,
+    job: int,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chunks_before: int,
+    mount_point_stays: bool,
+) -> None:
+    monkeypatch.setattr(planning, "BATCHES_PER_CHUNK", 3)
+    monkeypatch.setattr(planning, "REST_SECONDS", -1)
+    planner = claim(engine)
+    for _ in range(chunks_before):
+        assert planner.advance()
+    away = folder.with_name("unmounted")
+    folder.rename(away)
+    if mount_point_stays:
+        folder.mkdir()
+    with writing(engine) as session:
+        jobs.forget_planners(session)
+    assert not claim(engine).advance()
+    with reading(engine) as session:
+        row = jobs.get(session, job)
+        assert (row.state, jobs.waited_too_long(session, patience_seconds=60)) == (JobState.PLANNING, [])
+        assert [waiting for waiting, _ in jobs.waited_too_long(session, patience_seconds=-1)] == [job]
+    assert "cannot be listed" in (row.state_reason or "")
+    if mount_point_stays:
+        folder.rmdir()
+    away.rename(folder)
+    heir = claim(engine)
+    while heir.advance():
+        pass
+    row, paths = planned(engine, job)
+    assert paths == every_image(folder)
+    assert (row.state, row.state_reason, row.waiting_since) == (JobState.RUNNING, None, None)
+
+
+def test_a_folder_that_may_not_be_read_fails_the_job_with_the_reason(
+    engine: Engine, job: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As root every folder may be read, so the system's answer is put in its mouth.
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/photos")
+
+    monkeypatch.setattr(planning.os, "scandir", refuse)
     assert not claim(engine).advance()
     with reading(engine) as session:
         row = jobs.get(session, job)
     assert row.state is JobState.FAILED
-    assert "No such file" in (row.state_reason or "")
+    assert "Permission denied" in (row.state_reason or "")
     assert "inspectq jobs retry" in (row.state_reason or "")
+
+
+def test_a_job_with_more_images_than_allowed_fails_with_the_reason(engine: Engine, job: int) -> None:
+    assert not claim(engine, PlanningBounds(max_files=22)).advance()
+    with reading(engine) as session:
+        assert "INSPECTQ_MAX_FILES" in (jobs.get(session, job).state_reason or "")
+
+
+def test_a_folder_outside_the_allowed_roots_is_neither_submitted_nor_planned(
+    engine: Engine, job: int, folder: Path, tmp_path: Path
+) -> None:
+    inside, outside = (os.fsencode(folder.parent),), (os.fsencode(tmp_path / "elsewhere"),)
+    with pytest.raises(Refused, match="INSPECTQ_ROOTS"):
+        submit(engine, folder, model="tiny", priority=0, batch_images=2, roots=outside)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(Refused, match="INSPECTQ_ROOTS"):
+        submit(engine, link, model="tiny", priority=0, batch_images=2, roots=(os.fsencode(link.parent / "l"),))
+    assert submit(engine, link, model="tiny", priority=0, batch_images=2, roots=inside) > job
+    assert not claim(engine, PlanningBounds(roots=outside)).advance()
+    with reading(engine) as session:
+        row = jobs.get(session, job)
+    assert row.state is JobState.FAILED
+    assert "INSPECTQ_ROOTS" in (row.state_reason or "")
 
 
 def test_a_folder_that_was_emptied_fails_the_job_with_the_reason(engine: Engine, job: int, folder: Path) -> None:

@@ -115,9 +115,12 @@ def test_a_folder_that_is_not_mounted_gives_the_batch_back_instead_of_vanished_v
     folder.rename(folder.with_name("unmounted"))
     if mount_point_stays:
         folder.mkdir()
-    assert "given back" in inspector.inspect(*message)
+    assert "waits" in inspector.inspect(*message)
     assert rows_of(engine, job) == []
     assert batch_state(engine) == (BatchState.PLANNED, 2)
+    with reading(engine) as session:
+        batch = session.scalars(select(Batch)).one()
+    assert (batch.faults, batch.waiting_since is None) == (0, False)
 
 
 def test_a_checkpoint_that_this_worker_does_not_have_is_left_to_others(

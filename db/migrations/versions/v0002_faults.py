@@ -21,6 +21,8 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("role", name=op.f("pk_leadership")),
     )
+    # The one row there ever is: nobody leads yet.
+    op.execute("INSERT INTO leadership (role, holder, lease_until) VALUES ('scheduler', '', '1970-01-01 00:00:00')")
     with op.batch_alter_table("batch") as batch:
         batch.add_column(sa.Column("faults", sa.Integer(), nullable=True))
         batch.add_column(sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=True))
@@ -28,6 +30,7 @@ def upgrade() -> None:
     op.execute("UPDATE batch SET faults = attempt - 1")
     with op.batch_alter_table("batch") as batch:
         batch.alter_column("faults", existing_type=sa.Integer(), nullable=False)
+    op.add_column("inspection_job", sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=True))
     with op.batch_alter_table("service_heartbeat") as heartbeat:
         heartbeat.add_column(sa.Column("refused_messages", sa.Integer(), nullable=True))
     op.execute("UPDATE service_heartbeat SET refused_messages = 0")
