@@ -27,6 +27,7 @@ _COMMANDS = {
     "jobs": ("console.commands.inspect", "jobs_group", "List, show, cancel and retry jobs."),
     "results": ("console.commands.inspect", "show_results", "The verdicts of a job."),
     "report": ("console.commands.inspect", "report", "One HTML file about a job or an evaluation."),
+    "audit": ("console.commands.audit", "audit_group", "Recount every job and walk the chain of events."),
     "worker": ("console.commands.operate", "worker", "Inspect batches from the queue until stopped."),
     "scheduler": ("console.commands.operate", "scheduler", "Plan, dispatch and finish jobs until stopped."),
     "flower": ("console.commands.operate", "flower", "Watch the workers in a browser."),

@@ -5,8 +5,12 @@ Without a broker this process does the work itself; with one it only watches the
 
 import logging
 import os
+import signal
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.progress import Progress
 
@@ -43,8 +47,14 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
         storage_patience=settings.storage_patience,
         bounds=PlanningBounds(roots=settings.root_folders, max_files=settings.max_files),
     )
-    inspector = from_settings(f"embedded-{os.getpid()}@{socket.gethostname()}", settings)
-    with progress_bar() as progress:
+
+    def end_process(reason: str) -> None:
+        say(f"Stopped: {reason}. Nothing is lost; go on with more care: inspectq jobs retry {job}")
+        os._exit(ExitCode.ENDED_BADLY)
+
+    name = f"embedded-{os.getpid()}@{socket.gethostname()}"
+    inspector = from_settings(name, settings, end_process=end_process)
+    with _terminated_like_interrupted(), progress_bar() as progress:
         bar = _Bar(engine, progress, job)
         while bar.refresh().state in OPEN_JOBS:
             busy = scheduler.tick()
@@ -57,6 +67,23 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
             if not busy:  # a batch of a process that died is waiting for its lease to run out
                 time.sleep(TICK_SECONDS)
     return conclude(engine, job)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM gives the batch in hand back, as Ctrl-C does; the default would leave it to its lease."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there can a signal be heard
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def watch(engine: Engine, job: int) -> ExitCode:

@@ -27,6 +27,13 @@ from db.errors import DatabaseAway, DatabaseNotWritable, SettingInvalid
 __all__ = ["Engine", "Session", "connect", "reading", "rows_changed", "writing"]
 
 SQLITE_BUSY_MILLISECONDS = 30_000  # longer than the slowest commit seen under four writers
+# A server that vanished without a word, behind a dead switch, is noticed within a minute, not after hours.
+_KEEPALIVE = {
+    "keepalives_idle": 20,  # seconds
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
 CONNECT_SECONDS = 5  # a person waits for this one; workers retry
 
 
@@ -48,7 +55,7 @@ def connect(url: str) -> Engine:
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "inspectq"},
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "inspectq", **_KEEPALIVE},
         )
     raise SettingInvalid(f"inspectq keeps its records in PostgreSQL or SQLite, not in {parsed.get_backend_name()}.")
 

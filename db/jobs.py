@@ -30,10 +30,12 @@ from db.models import (
     BatchState,
     Checkpoint,
     InspectionJob,
+    InspectionResult,
     JobState,
     OperatingPoint,
 )
 
+SYSTEM = "inspectq"  # the actor of what no person asked for
 PLANNER_LEASE_SECONDS = 120  # renewed with every chunk; listing one huge folder must fit in between
 
 _v_job_ledger = table(
@@ -302,7 +304,25 @@ def finish(session: Session, job: int) -> bool:
         .where(InspectionJob.id == job, InspectionJob.state == JobState.RUNNING, ~_has_open_batch())
         .values(state=JobState.DONE, finished_at=database_now()),
     )
+    if ended == 1:
+        audit.record(session, actor=SYSTEM, action="job.done", subject=f"job:{job}", **counted.to_dict())
     return ended == 1
+
+
+def misfits(session: Session) -> list[int]:
+    """Ended jobs whose images are not all accounted for, or a batch of which has not one verdict per image."""
+    row = _v_job_ledger.c
+    counted = row["pass"] + row.fail + row.review + row.unreadable + row.cancelled
+    ended = InspectionJob.state.in_((JobState.DONE, JobState.CANCELLED))
+    ledgers = select(InspectionJob.id).join(_v_job_ledger, row.job == InspectionJob.id)
+    verdicts = (
+        select(func.count())
+        .where(InspectionResult.batch_id == Batch.id, InspectionResult.revision == Batch.revision)
+        .scalar_subquery()
+    )
+    uneven = select(Batch.job_id).where(Batch.state == BatchState.DONE, Batch.images != verdicts)
+    found = {*session.scalars(ledgers.where(ended, row.submitted != counted)), *session.scalars(uneven)}
+    return sorted(found)
 
 
 def cancel(session: Session, job: int, *, actor: str) -> Ledger:
@@ -344,6 +364,8 @@ def fail(session: Session, job: int, reason: str, *, planner_token: str | None =
             finished_at=database_now(),
         ),
     )
+    if moved == 1:
+        audit.record(session, actor=SYSTEM, action="job.failed", subject=f"job:{job}", reason=reason)
     return moved == 1
 
 

@@ -48,7 +48,7 @@ EXPLANATIONS = {
     Reason.NOT_A_FILE: "The name belongs to a folder, pipe, socket or device, not to a regular file.",
     Reason.PERMISSION_DENIED: "The inspecting process may not read the file.",
     Reason.OUTSIDE_ROOT: "The path leads out of the folders that may be inspected.",
-    Reason.CRASHED_WORKER: "Decoding the file ended the process that did it, twice.",
+    Reason.CRASHED_WORKER: "Decoding the file ended the process that did it, more than once.",
     Reason.DECODE_TIMEOUT: "Decoding the file took longer than the limit allows.",
     Reason.DECODE_MEMORY: "Decoding the file took more memory than the limit allows.",
 }

@@ -219,7 +219,11 @@ class Inspector:
 
 
 def from_settings(
-    name: str, chosen: Settings | None = None, *, stopping: Callable[[], bool] = lambda: False
+    name: str,
+    chosen: Settings | None = None,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    end_process: Callable[[str], None] = end_process,
 ) -> Inspector:
     """An inspector as the environment describes it. It gives its batch back once `stopping` answers true."""
     chosen = chosen or settings()
@@ -238,6 +242,7 @@ def from_settings(
         decode_threads=chosen.decode_threads or None,
         roots=chosen.root_folders,
         stopping=stopping,
+        end_process=end_process,
     )
     return Inspector(open_database(chosen.effective_database_url), workplace)
 
