@@ -12,8 +12,8 @@ from vision.network import build_network
 from vision.preprocessing import Preprocessing
 
 
-def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0) -> str:
-    """A ResNet18 with random weights that looks at 32 x 32 pixels; `bias` moves every score up. Its digest."""
+def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, pixels: int = 32) -> str:
+    """A ResNet18 with random weights that looks at `pixels` squared; `bias` moves every score up. Its digest."""
     models_folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -23,7 +23,7 @@ def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0) 
     info = CheckpointInfo(
         class_names=("ok", "defective"),
         positive_class="defective",
-        preprocessing=Preprocessing(size=32),
+        preprocessing=Preprocessing(size=pixels),
         recipe={"name": "report"},
         dataset_fingerprint="f" * 64,
         code_version="0",
@@ -35,9 +35,11 @@ def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0) 
     return digest
 
 
-def add_random_model(engine: Engine, models_folder: Path, *, name: str = "tiny", bias: float = 0.0) -> str:
+def add_random_model(
+    engine: Engine, models_folder: Path, *, name: str = "tiny", bias: float = 0.0, pixels: int = 32
+) -> str:
     """The same, registered and approved. Its digest."""
-    digest = save_random_model(models_folder, bias=bias)
+    digest = save_random_model(models_folder, bias=bias, pixels=pixels)
     with writing(engine) as session:
         add_model(session, name=name, digest=digest).status = ModelStatus.APPROVED
     return digest

@@ -4,7 +4,9 @@ A thread renews the lease, but only while images get through: a call that never 
 driver or on a dead mount, must not keep its batch for ever.
 """
 
+import faulthandler
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,11 +80,13 @@ def kept(
 
     def renew_until_stopped() -> None:
         renewed_at = time.monotonic()
+        _arm(stall_seconds)
         look_every = min(renew_every, stall_seconds / LOOKS_PER_STALL)
         while not stop.wait(look_every):
             if lease.still_seconds > stall_seconds:
                 on_stall()
                 return
+            _arm(stall_seconds)
             if time.monotonic() - renewed_at < renew_every - look_every / 2:
                 continue
             try:
@@ -103,3 +107,13 @@ def kept(
     finally:
         stop.set()
         thread.join()
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _arm(stall_seconds: float) -> None:
+    """End the process if this is not called again in time.
+
+    A call that keeps the interpreter lock stops every Python thread, the watching one too; this
+    timer needs no lock.
+    """
+    faulthandler.dump_traceback_later(2 * stall_seconds, exit=True, file=sys.__stderr__ or sys.stderr)

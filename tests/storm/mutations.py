@@ -1,0 +1,120 @@
+"""Which changes of the code must turn the storm red?
+
+Each takes away one thing that the promise rests on, in a copy of the source. What is replaced must
+be there exactly once, so that a mutation cannot silently do nothing when the code moves on.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("db", "vision", "trainer", "worker", "scheduler", "console")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """In `file`, `old` becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """What is taken away, and how."""
+
+    what: str
+    edits: tuple[Edit, ...]
+    faults: tuple[str, ...]  # the kinds that show it
+
+
+MUTATIONS = {
+    "leases": Mutation(
+        what="expired leases are not taken back",
+        edits=(
+            Edit(
+                file="scheduler/loop.py",
+                old="if taken := batches.take_back_expired(session):",
+                new="if taken := 0:",
+            ),
+        ),
+        faults=("kill_worker",),
+    ),
+    "messages": Mutation(
+        what="lost messages are not sent again",
+        edits=(Edit(file="scheduler/loop.py", old="        self._resend_lost()\n", new=""),),
+        faults=("redis_flush", "redis_kill"),
+    ),
+    "transaction": Mutation(
+        what="`done` is committed apart from the results",
+        edits=(
+            Edit(
+                file="db/batches.py",
+                old="    results.add(session, held.job, held.batch, held.revision, rows)\n",
+                new="",
+            ),
+            Edit(
+                file="worker/inspection.py",
+                old="            return batches.finish(session, held, rows)\n",
+                new="""            done = batches.finish(session, held, rows)
+        if done:
+            with writing(self._engine) as session:
+                batches.results.add(session, held.job, held.batch, held.revision, rows)
+        return done
+""",
+            ),
+        ),
+        faults=("pg_cut", "kill_child"),
+    ),
+    "fence": Mutation(
+        what="neither a fencing token nor a unique key",
+        edits=(
+            Edit(
+                file="db/batches.py",
+                old="""        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+        .values(lease_until=database_now(lease_seconds)),
+    )
+    return renewed == 1
+""",
+                new="""        .where(Batch.id == held.batch)
+        .values(note=Batch.note),
+    )
+    return True
+""",
+            ),
+            Edit(
+                file="db/batches.py",
+                old="""        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+        .values(
+            state=BatchState.DONE,
+""",
+                new="""        .where(Batch.id == held.batch)
+        .values(
+            state=BatchState.DONE,
+""",
+            ),
+            Edit(
+                file="db/migrations/versions/v0001_first_tables.py",
+                old=(
+                    '        sa.UniqueConstraint("job_id", "path", "revision", '
+                    'name=op.f("uq_inspection_result_job_id_path_revision")),\n'
+                ),
+                new="",
+            ),
+        ),
+        faults=("stop_worker",),
+    ),
+}
+
+
+def mutated_source(source: Path, target: Path, mutation: Mutation) -> None:
+    """A copy of the packages in `target` with the mutation applied."""
+    for package in PACKAGES:
+        shutil.copytree(source / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in mutation.edits:
+        file = target / edit.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(edit.old) != 1:
+            raise ValueError(f"{edit.file} holds {text.count(edit.old)} times:\n{edit.old}")
+        file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
