@@ -103,12 +103,12 @@ class StormCluster:
                 self.restarts += 1
                 process.start()
 
-    def pass_time(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    def pass_time(self, seconds: float, until: Callable[[], bool] = lambda: False, look_seconds: float = 0.05) -> None:
         """Let the storm's clock run, with the supervisor on duty."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not until():
             self.supervise()
-            time.sleep(0.05)
+            time.sleep(look_seconds)
 
     def children(self, process: LocalProcess) -> list[psutil.Process]:
         """The pool's children of a worker: those that have loaded torch."""

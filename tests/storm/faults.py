@@ -18,7 +18,8 @@ from scheduler.submission import submit
 from tests.storm.cluster import LEASE_SECONDS, StormCluster
 from worker.app import KEY_PREFIX, QUEUE
 
-DOUBLED = KEY_PREFIX + QUEUE
+MESSAGES = KEY_PREFIX + QUEUE
+AT_WORK_SECONDS = 10.0
 
 
 class Storm:
@@ -96,16 +97,16 @@ class Storm:
     def double_messages(self) -> None:
         """Every message that waits is there twice, in another order."""
         with self.cluster.redis_client() as client:
-            waiting = client.lrange(DOUBLED, 0, -1)
+            waiting = client.lrange(MESSAGES, 0, -1)
             if waiting:
                 shuffled = [*waiting, *waiting]
                 self.chance.shuffle(shuffled)
-                client.rpush(DOUBLED, *shuffled)
+                client.rpush(MESSAGES, *shuffled)
 
     def garble_messages(self) -> None:
         """Somebody with access to Redis writes what comes to mind."""
         with self.cluster.redis_client() as client:
-            client.lpush(DOUBLED, b"garbage", b"{}", b'{"body": 1}', bytes(self.chance.randbytes(200)))
+            client.lpush(MESSAGES, b"garbage", b"{}", b'{"body": 1}', bytes(self.chance.randbytes(200)))
 
     def pg_restart(self) -> None:
         """PostgreSQL dies at once and comes back after some seconds."""
@@ -151,18 +152,24 @@ class Storm:
             self.cancelled.append(job)
 
     def _worker(self) -> LocalProcess:
-        """One that has a batch in hand, if there is one."""
-        busy: dict[str | None, int] = {}
-        with suppress(ServiceAway), reading(self.cluster.engine) as session:
-            held = select(Batch.worker, Batch.id).where(Batch.state == BatchState.RUNNING)
-            busy = dict(session.execute(held).tuples().all())
-        by_name = {process.launch.name.replace("worker-", "w"): process for process in self.cluster.workers}
-        at_work = [(by_name[name], batch) for name, batch in _named(busy) if name in by_name and by_name[name].running]
+        """One that has a batch in hand, if one has within some seconds."""
+        self.cluster.pass_time(AT_WORK_SECONDS, until=lambda: bool(self._at_work()), look_seconds=0.002)
+        at_work = self._at_work()
         if not at_work:
             return self._any(self.cluster.workers)
         victim, batch = self.chance.choice(at_work)
         self.victims = [batch]
         return victim
+
+    def _at_work(self) -> list[tuple[LocalProcess, int]]:
+        """Workers, and the batches they hold."""
+        busy: dict[str | None, int] = {}
+        with suppress(ServiceAway), reading(self.cluster.engine) as session:
+            held = select(Batch.worker, Batch.id).where(Batch.state == BatchState.RUNNING)
+            busy = dict(session.execute(held).tuples().all())
+        by_name = {process.launch.name.replace("worker-", "w"): process for process in self.cluster.workers}
+        named = sorted((name.partition("@")[0], batch) for name, batch in busy.items() if name)
+        return [(by_name[name], batch) for name, batch in named if name in by_name and by_name[name].running]
 
     def _leader(self) -> LocalProcess:
         with suppress(ServiceAway), reading(self.cluster.engine) as session:
@@ -175,10 +182,6 @@ class Storm:
     def _any(self, processes: list[LocalProcess]) -> LocalProcess:
         self.cluster.pass_time(30, until=lambda: any(process.running for process in processes))
         return self.chance.choice([process for process in processes if process.running])
-
-
-def _named(busy: dict[str | None, int]) -> list[tuple[str, int]]:
-    return sorted((name.partition("@")[0], batch) for name, batch in busy.items() if name)
 
 
 ANYWHERE = (

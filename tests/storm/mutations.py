@@ -10,6 +10,8 @@ from pathlib import Path
 
 PACKAGES = ("db", "vision", "trainer", "worker", "scheduler", "console")
 
+_FENCE = "Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
@@ -72,7 +74,7 @@ MUTATIONS = {
         edits=(
             Edit(
                 file="db/batches.py",
-                old="""        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+                old=f"""        .where({_FENCE})
         .values(lease_until=database_now(lease_seconds)),
     )
     return renewed == 1
@@ -85,7 +87,7 @@ MUTATIONS = {
             ),
             Edit(
                 file="db/batches.py",
-                old="""        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+                old=f"""        .where({_FENCE})
         .values(
             state=BatchState.DONE,
 """,

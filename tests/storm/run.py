@@ -134,8 +134,9 @@ def _blow(plan: Plan, wind: Storm, job: int) -> list[_Strike]:
     cluster, strikes = wind.cluster, []
     kinds = list(plan.kinds or KINDS[plan.database])
     if not plan.kinds:
-        cluster.pass_time(60, until=lambda: _half_planned(cluster.engine, job))
+        cluster.pass_time(60, until=lambda: _half_planned(cluster.engine, job), look_seconds=0.005)
         strikes.append(_strike(wind, "kill_scheduler"))
+    cluster.pass_time(120, until=lambda: _results(cluster.engine, job) > 0)
     deck: list[str] = []
     while len(strikes) < plan.faults and _state(cluster.engine, job) in OPEN_JOBS:
         if not deck:
@@ -151,6 +152,17 @@ def _strike(wind: Storm, kind: str) -> _Strike:
     _say(kind)
     wind.strike(kind)
     return _Strike(kind=kind, began=began, lifted=datetime.now(UTC), victims=wind.victims)
+
+
+def _results(engine: Engine, job: int) -> int:
+    """How many results the job has."""
+    counted = select(func.count()).select_from(InspectionResult).where(InspectionResult.job_id == job)
+    while True:
+        try:
+            with reading(engine) as session:
+                return session.scalar(counted) or 0
+        except ServiceAway:
+            time.sleep(0.2)
 
 
 def _half_planned(engine: Engine, job: int) -> bool:
@@ -175,8 +187,7 @@ def _await_end(cluster: StormCluster, job: int) -> None:
     """Until the job has ended, or no batch of it has been done for too long."""
     done, since = -1, time.monotonic()
     while _state(cluster.engine, job) in OPEN_JOBS:
-        with reading(cluster.engine) as session:
-            now = session.scalar(select(func.count()).select_from(InspectionResult)) or 0
+        now = _results(cluster.engine, job)
         if now != done:
             done, since = now, time.monotonic()
         if time.monotonic() - since > STUCK_SECONDS:
@@ -189,10 +200,7 @@ def _measure(outcome: Outcome, cluster: StormCluster, job: int, strikes: list[_S
         rows = session.execute(
             select(Batch.id, Batch.finished_at, Batch.attempt, Batch.faults).where(Batch.job_id == job)
         ).all()
-        outcome.images = (
-            session.scalar(select(func.count()).select_from(InspectionResult).where(InspectionResult.job_id == job))
-            or 0
-        )
+    outcome.images = _results(cluster.engine, job)
     finished = sorted(row.finished_at for row in rows if row.finished_at)
     of_batch = {row.id: row.finished_at for row in rows}
     seconds = defaultdict(list)
