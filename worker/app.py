@@ -9,12 +9,15 @@ costs one child, time limits work, and CUDA is never carried over a fork.
 import logging
 import os
 import socket
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.utils.url import parse_url
 
 from db import heartbeats
 from db.batches import Message
@@ -33,6 +36,16 @@ KEY_PREFIX = "inspectq:"  # every key in Redis begins with it
 # out a second time while the first is being worked on would only cost a refused claim.
 VISIBILITY_SECONDS = 6 * 3600
 BATCH_SECONDS = 1800  # a batch that takes longer is wedged: its child is killed, its lease runs out
+
+TRANSPORT_ALIASES.update(redis="worker.door:Transport", rediss="worker.door:Transport")
+
+
+def _tls(url: str) -> dict[str, Any] | None:
+    """The URL's ssl_ parameters for rediss://. Without them kombu would accept any certificate."""
+    if not url.startswith("rediss://"):
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} | parse_url(url).get("ssl", {})
+
 
 app = Celery("inspectq", broker=settings().broker_url or "memory://", include=["worker.tasks"])
 app.conf.update(
@@ -54,9 +67,12 @@ app.conf.update(
     worker_proc_alive_timeout=120,
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
+    worker_consumer="worker.door:Consumer",
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,  # a Redis that refuses a command, for once or for a while, ends no worker
+    broker_use_ssl=_tls(settings().broker_url),
     broker_transport_options={
         "visibility_timeout": VISIBILITY_SECONDS,
         "socket_timeout": 10,  # without it a frozen Redis hangs a publisher for ever
@@ -143,12 +159,14 @@ def _stop_beating(**_: Any) -> None:
 
 def _beat(name: str) -> None:
     """Write the heartbeat row until the worker stops; a database that is away for a while is no reason to end."""
+    from worker.door import refusals  # which imports this module
+
     engine = None
     while True:
         try:
             engine = engine or open_database(settings().effective_database_url)
             with writing(engine) as session:
-                heartbeats.beat(session, name=name, role="worker")
+                heartbeats.beat(session, name=name, role="worker", refused_messages=refusals.count)
         except ServiceAway:
             pass
         except Exception:  # a heartbeat that ends while its worker goes on would be a false alarm for ever
