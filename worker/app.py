@@ -44,7 +44,7 @@ def _tls(url: str) -> dict[str, Any] | None:
     """The URL's ssl_ parameters for rediss://. Without them kombu would accept any certificate."""
     if not url.startswith("rediss://"):
         return None
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} | parse_url(url).get("ssl", {})
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(url).get("ssl", {})}
 
 
 app = Celery("inspectq", broker=settings().broker_url or "memory://", include=["worker.tasks"])

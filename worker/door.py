@@ -183,7 +183,7 @@ def _written() -> Any:
 
 @cache
 def _task_headers() -> dict[str, Check]:
-    """Every header that Celery writes. Those not named here (eta, expires, retries, stamps, …) keep their empty value."""
+    """Every header that Celery writes. Those not named here (eta, expires, retries, stamps, …) stay empty."""
     fixed = {name: _one_of(value) for name, value in _written()["headers"].items()}
     return fixed | {
         "id": _uuid,
