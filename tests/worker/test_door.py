@@ -52,7 +52,9 @@ def encoded(value: object) -> str:
     return base64.b64encode(json.dumps(value).encode()).decode()
 
 
-FOLLOWER = [{"task": TASK, "args": [1, 1], "kwargs": {}, "options": {}, "subtask_type": None, "immutable": True}]
+FOLLOWER: list[dict[str, Any]] = [
+    {"task": TASK, "args": [1, 1], "kwargs": {}, "options": {}, "subtask_type": None, "immutable": True}
+]
 # What is changed in a message that `publish` wrote, by where it is changed.
 FORGED: dict[str, dict[str, Any]] = {
     "another task": {"headers": {"task": "os.system"}},
@@ -107,7 +109,7 @@ FORGED: dict[str, dict[str, Any]] = {
     "another queue": {"properties": {"delivery_info": {"exchange": "celery.pidbox", "routing_key": ""}}},
     "a priority": {"properties": {"priority": 9}},
     "properties that are a list": {"properties": None, "envelope": {"properties": []}},
-    "two million bytes": {"envelope": {"body": "A" * 2_000_000}},
+    "nearly as large as Redis takes": {"envelope": {"body": "A" * 1_000_000}},
 }
 GARBLED = [
     b"\x00\xff\x1b[31m\r\nroot: all is well\r\n",
@@ -121,7 +123,7 @@ GARBLED = [
     b"NaN",
 ]
 
-QUESTION = {"method": "ping", "arguments": {}, "destination": None, "pattern": None, "matcher": None}
+QUESTION: dict[str, Any] = {"method": "ping", "arguments": {}, "destination": None, "pattern": None, "matcher": None}
 FORBIDDEN: dict[str, dict[str, Any]] = {
     "shutdown": {"method": "shutdown"},
     "pool_shrink": {"method": "pool_shrink", "arguments": {"n": 1}},
