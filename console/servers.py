@@ -179,6 +179,7 @@ class RedisServer(Server):
             "appendonly yes",
             "appendfsync everysec",
             "maxmemory-policy noeviction",
+            "proto-max-bulk-len 1mb",  # a message is 1 KB; nobody makes a worker receive half a gigabyte
         ]
         settings = self.folder / "redis.conf"
         write_private(settings, "\n".join(lines) + "\n")

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from uuid import uuid4
 
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.utils.url import parse_url
 
 from db import heartbeats
 from db.batches import Message
@@ -36,6 +39,16 @@ KEY_PREFIX = "inspectq:"  # every key in Redis begins with it
 VISIBILITY_SECONDS = 6 * 3600
 LOOKED_AT = 20_000  # messages: twice the largest window; more can only be somebody else's
 BATCH_SECONDS = 1800  # a batch that takes longer is wedged: its child is killed, its lease runs out
+
+TRANSPORT_ALIASES.update(redis="worker.door:Transport", rediss="worker.door:Transport")
+
+
+def _tls(url: str) -> dict[str, Any] | None:
+    """The URL's ssl_ parameters for rediss://. Without them kombu would accept any certificate."""
+    if not url.startswith("rediss://"):
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(url).get("ssl", {})}
+
 
 app = Celery("inspectq", broker=settings().broker_url or "memory://", include=["worker.tasks"])
 app.conf.update(
@@ -57,9 +70,12 @@ app.conf.update(
     worker_proc_alive_timeout=120,
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
+    worker_consumer="worker.door:Consumer",
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,  # a Redis that refuses a command, for once or for a while, ends no worker
+    broker_use_ssl=_tls(settings().broker_url),
     broker_transport_options={
         "visibility_timeout": VISIBILITY_SECONDS,
         "socket_timeout": 10,  # without it a frozen Redis hangs a publisher for ever
@@ -156,12 +172,14 @@ def _stop_beating(**_: Any) -> None:
 
 def _beat(name: str) -> None:
     """Write the heartbeat row until the worker stops; a database that is away for a while is no reason to end."""
+    from worker.door import refusals  # which imports this module
+
     engine = None
     while True:
         try:
             engine = engine or open_database(settings().effective_database_url)
             with writing(engine) as session:
-                heartbeats.beat(session, name=name, role="worker")
+                heartbeats.beat(session, name=name, role="worker", refused_messages=refusals.count)
         except ServiceAway:
             pass
         except Exception:  # a heartbeat that ends while its worker goes on would be a false alarm for ever

@@ -86,7 +86,7 @@ def flower() -> None:
     user, _, password = chosen.flower_auth.partition(":")
     if not user or not password or "," in chosen.flower_auth:
         raise SettingInvalid(
-            "Flower shows and stops workers. Set INSPECTQ_FLOWER_AUTH=user:password first, without a comma in it."
+            "Flower shows workers and tasks. Set INSPECTQ_FLOWER_AUTH=user:password first, without a comma in it."
         )
     # By the environment: a password on the command line is shown to every user of the machine by `ps`.
     os.environ["FLOWER_BASIC_AUTH"] = chosen.flower_auth
@@ -95,6 +95,8 @@ def flower() -> None:
         f"--port={chosen.flower_port}",
         "--purge_offline_workers=300",
         "--max_tasks=10000",
+        "--read_only=True",  # workers obey no command, so its buttons would only pretend
+        "--enable_events=False",  # they send theirs unasked
     ]
     if chosen.flower_state:
         options += ["--persistent=True", f"--db={chosen.flower_state}", "--state_save_interval=10000"]
@@ -122,7 +124,10 @@ def health(role: str) -> None:
     """Exit 0 if a scheduler or worker of this host has been seen in the last minute, 1 if not."""
     with reading(open_database(settings().effective_database_url)) as session:
         names = heartbeats.alive(session, role=role, on_host=socket.gethostname())
+        refused = heartbeats.refused_messages(session, names)
     say(f"alive: {', '.join(names)}" if names else f"No {role} of this host has been seen in the last minute.")
+    if refused:
+        say(f"refused {refused} forged or garbled message{'' if refused == 1 else 's'}: see the log for what they were")
     raise SystemExit(ExitCode.DONE if names else ExitCode.ENDED_BADLY)
 
 

@@ -29,6 +29,14 @@ def test_redis_keeps_its_data_as_the_queue_wants_it(redis_server: RedisServer) -
     client.close()
 
 
+def test_redis_takes_no_message_that_is_far_too_large(redis_server: RedisServer) -> None:
+    client = redis.Redis.from_url(redis_server.url, retry=Retry(NoBackoff(), 0))
+    with pytest.raises(redis.RedisError):
+        client.lpush("queue", b"x" * 2_000_000)
+    assert client.llen("queue") == 0
+    client.close()
+
+
 def test_redis_lets_nobody_in_without_the_password(redis_server: RedisServer) -> None:
     with pytest.raises(redis.AuthenticationError):
         redis.Redis(host=LOOPBACK, port=redis_server.port, retry=Retry(NoBackoff(), 0)).ping()
