@@ -80,7 +80,7 @@ def reading(engine: Engine) -> Iterator[Session]:
     reader = engine
     if engine.dialect.name == "postgresql":  # whose default would let every statement see another state
         reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    with _explained(engine), Session(reader) as session:
+    with explained(engine), Session(reader) as session:
         yield session
 
 
@@ -88,7 +88,7 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine) -> Iterator[Session]:
     """A transaction that commits at the end of the block, or leaves no trace."""
     writer = engine.execution_options(inspectq_writes=True)
-    with _explained(engine), Session(writer, expire_on_commit=False) as session, session.begin():
+    with explained(engine), Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -98,7 +98,7 @@ def rows_changed(session: Session, statement: Executable) -> int:
 
 
 @contextmanager
-def _explained(engine: Engine) -> Iterator[None]:
+def explained(engine: Engine) -> Iterator[None]:
     """Turn a driver's error about the service itself into one sentence; leave programming errors alone."""
     try:
         yield

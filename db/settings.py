@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     flower_auth: str = Field(
         "", description="`user:password` that Flower asks for. `inspectq flower` refuses to start without."
     )
+    service_password: str = Field(
+        "", description="Password of the login that `inspectq db grants --service-login NAME` makes."
+    )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port that Flower listens on.")
     flower_state: str = Field(

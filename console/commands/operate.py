@@ -12,7 +12,7 @@ import click
 from console.exits import ExitCode
 from console.options import DEVICE
 from console.terminal import say
-from db import heartbeats
+from db import grants, heartbeats
 from db.display import log_to_stderr
 from db.engine import connect, reading
 from db.errors import SettingInvalid
@@ -126,6 +126,24 @@ def health(role: str) -> None:
 @click.group()
 def db() -> None:
     """The database."""
+
+
+@db.command("grants")
+@click.option("--service-login", metavar="NAME", help="Also make this login, with INSPECTQ_SERVICE_PASSWORD.")
+def db_grants(service_login: str | None) -> None:
+    """Give services and auditors their rights in PostgreSQL; run it as the tables' owner after every upgrade."""
+    chosen = settings()
+    grants.refuse_sqlite(connect(chosen.effective_database_url))
+    engine = open_database(chosen.effective_database_url)
+    grants.grant(engine)
+    if service_login:
+        grants.make_service_login(engine, service_login, chosen.service_password)
+        say(f"{service_login} may log in as a service.")
+    say(
+        f"The roles {grants.SERVICE} and {grants.AUDITOR} have their rights. Next, as an administrator, in psql:",
+        f"  CREATE ROLE alice LOGIN PASSWORD '…' IN ROLE {grants.AUDITOR};  -- reads everything, writes nothing",
+        f"  CREATE ROLE line1 LOGIN PASSWORD '…' IN ROLE {grants.SERVICE};  -- for workers and schedulers",
+    )
 
 
 @db.command("upgrade")
