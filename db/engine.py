@@ -44,6 +44,8 @@ def connect(url: str) -> Engine:
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _connect_sqlite(url, parsed.database)
+    if url.count("@") > 1:  # half of the password would be taken for the host's name, and shown as such
+        raise SettingInvalid("A password in INSPECTQ_DATABASE_URL has to be percent-encoded: %40 for @, %2F for /.")
     if parsed.get_backend_name() == "postgresql":
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
@@ -56,7 +58,8 @@ def connect(url: str) -> Engine:
 def _connect_sqlite(url: str, database: str | None) -> Engine:
     if database and not database.startswith("file:"):
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_MILLISECONDS / 1000})
+    busy = {"timeout": SQLITE_BUSY_MILLISECONDS / 1000}
+    engine = create_engine(make_url(url).set(drivername="sqlite"), connect_args=busy)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
