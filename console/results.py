@@ -23,7 +23,7 @@ TABLE_ROWS = 1000  # a terminal shows no more in a useful way; the other formats
 PARQUET_ROWS = 10_000  # per row group, and in memory
 # What a spreadsheet takes for the beginning of a formula, also after what it strips, and in the full-width letters
 # that East Asian ones accept; at the beginning of a cell, or of what becomes one where the list separator is ; or TAB.
-_FORMULA = re.compile(r"""(^|[;\t\r\n])(?=[\t\r]|[\s\x00-\x1f"\u200b-\u200f\u2060\ufeff]*'*[=+\-@＝＋－＠])""")
+_FORMULA = re.compile(r"""(^|[;\t\r\n])(?="*[\t\r]|[\s\x00-\x1f"\u200b-\u200f\u2060\ufeff]*'*[=+\-@＝＋－＠])""")
 _STYLES = {Disposition.FAIL: "red", Disposition.REVIEW: "yellow", Disposition.UNREADABLE: "magenta"}
 
 

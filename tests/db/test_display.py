@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.display import SingleLine, log_single_lines, paragraph, shown, shown_lines
@@ -34,6 +34,7 @@ def test_nothing_that_acts_is_left(text: str) -> None:
     assert len(shown(text).splitlines()) == 1
 
 
+@settings(max_examples=40)
 @given(st.text())
 def test_every_text_becomes_one_printable_line_and_printable_text_stays(text: str) -> None:
     assert shown(text).isprintable()

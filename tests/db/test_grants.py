@@ -149,9 +149,11 @@ def test_a_service_changes_no_table_no_limit_and_no_model(service: Engine) -> No
         assert refused(service, statement) == NO_PRIVILEGE, statement
 
 
-def test_a_service_that_upgrades_is_refused_in_a_sentence(service: Engine) -> None:
+def test_a_service_that_upgrades_or_gives_rights_is_refused_in_a_sentence(service: Engine) -> None:
     with pytest.raises(DatabaseNotWritable, match="write access"):
         upgrade(service)
+    with pytest.raises(Refused, match="Only the owner"):
+        grant(service)
 
 
 def test_an_auditor_reads_every_table_and_view(auditor: Engine) -> None:
@@ -225,11 +227,6 @@ def test_a_login_that_no_grant_holds_back_is_refused(owner: Engine) -> None:
         make_service_login(owner, "line", "")
 
 
-def test_only_the_owner_gives_rights(service: Engine) -> None:
-    with pytest.raises(Refused, match="Only the owner"):
-        grant(service)
-
-
 def command(url: str, *words: str, password: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "console.cli", "db", "grants", *words],
@@ -255,9 +252,3 @@ def test_sqlite_is_refused_in_one_sentence(sqlite_url: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("inspectq: SQLite has no roles")
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_database_without_tables_asks_for_the_upgrade(postgres_url: str) -> None:
-    done = command(postgres_url)
-    assert done.returncode == 3
-    assert "inspectq db upgrade" in done.stderr
