@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP_AUDIT := pip-audit@2.10.1
 PACKAGES := db vision trainer worker scheduler console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint up lock clean
+.PHONY: help setup demo test lint audit up lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +37,10 @@ lint: $(STAMP) ## ruff, mypy --strict and the import rule
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports
+
+audit: $(STAMP) ## known weaknesses of the locked packages (asks the internet), and ruff's security rules
+	@$(BIN)/ruff check --select S .
+	@$(BIN)/python .ci/audit.py requirements/dev.txt $(BIN)/uvx --quiet --python $(BIN)/python $(PIP_AUDIT)
 
 up: $(STAMP) ## run the compose services as local processes, for a machine without docker
 	@$(BIN)/inspectq up

@@ -4,8 +4,10 @@ Every command imports what it needs when it runs: `--help` and the commands that
 never load torch.
 """
 
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -14,6 +16,7 @@ from typing import NoReturn
 import click
 
 from console.exits import ExitCode, exit_code
+from db.display import paragraph, shown_lines
 
 # command -> the module and the name of what runs it, in the order in which help lists them
 _COMMANDS = {
@@ -78,7 +81,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = cli.main(args, prog_name="inspectq", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _complain(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("inspectq: stopped", file=sys.stderr)
@@ -89,9 +92,18 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         code = exit_code(error)
         if code is None:
-            raise
-        print(f"inspectq: {error}", file=sys.stderr)
+            print(f"inspectq: {paragraph(traceback.format_exc())}", file=sys.stderr)
+            sys.exit(ExitCode.ENDED_BADLY)
+        print(f"inspectq: {paragraph(str(error))}", file=sys.stderr)
     sys.exit(code or ExitCode.DONE)
+
+
+def _complain(error: click.ClickException) -> None:
+    """What click says about wrong usage, in which what was typed (or filled in by the shell) cannot act."""
+    told = io.StringIO()
+    error.show(told)
+    usage, mark, message = told.getvalue().rstrip("\n").expandtabs(2).partition("Error: ")
+    print(shown_lines(usage) + mark + paragraph(message), file=sys.stderr)
 
 
 if __name__ == "__main__":

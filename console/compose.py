@@ -187,7 +187,8 @@ def _mount(item: Any, volumes: Mapping[str, Any]) -> Mount:
 
 def _port(item: str) -> Port:
     *address, published, target = item.split(":")
-    return Port(address=":".join(address) or "0.0.0.0", published=int(published), target=int(target))  # noqa: S104
+    everywhere = "0.0.0.0"  # noqa: S104 - what a file without an address means; nothing is bound here
+    return Port(address=":".join(address) or everywhere, published=int(published), target=int(target))
 
 
 def _conditions(depends_on: Any) -> dict[str, str]:

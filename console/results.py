@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +21,9 @@ Row = dict[str, Any]
 
 TABLE_ROWS = 1000  # a terminal shows no more in a useful way; the other formats write every row
 PARQUET_ROWS = 10_000  # per row group, and in memory
+# What a spreadsheet takes for the beginning of a formula, also after what it strips, and in the full-width letters
+# that East Asian ones accept; at the beginning of a cell, or of what becomes one where the list separator is ; or TAB.
+_FORMULA = re.compile(r"""(^|[;\t\r\n])(?="*[\t\r]|[\s\x00-\x1f"\u200b-\u200f\u2060\ufeff]*'*[=+\-@＝＋－＠])""")
 _STYLES = {Disposition.FAIL: "red", Disposition.REVIEW: "yellow", Disposition.UNREADABLE: "magenta"}
 
 
@@ -33,10 +37,25 @@ class Format(StrEnum):
 
 
 def write_csv(rows: Iterable[Row], stream: IO[str]) -> None:
-    """One header line, then one line per verdict."""
+    """One header line, then one line per verdict.
+
+    Text that a spreadsheet would run as a formula begins with an apostrophe: take it away to have the text. On a
+    terminal, control characters are spelled out.
+    """
+    seen = shown if stream.isatty() else str
     writer = csv.DictWriter(stream, fieldnames=COLUMNS)
     writer.writeheader()
-    writer.writerows(_plain(row) for row in rows)
+    for row in rows:
+        writer.writerow({n: seen(defused(v)) if isinstance(v, str) else v for n, v in _plain(row).items()})
+
+
+def defused(text: str) -> str:
+    """`text` as a cell that no spreadsheet runs as a formula; what needs no apostrophe stays as it is.
+
+    OWASP, "CSV Injection". Text that begins with an apostrophe and would be a formula without it gets one more, so
+    that the apostrophe that comes first is always ours.
+    """
+    return _FORMULA.sub(r"\1'", text)
 
 
 def write_json(rows: Iterable[Row], stream: IO[str]) -> None:
@@ -75,7 +94,7 @@ def print_table(rows: Iterable[Row]) -> None:
     for row in some[:TABLE_ROWS]:
         score = "" if row["score"] is None else f"{row['score']:.4f}"
         reason = f"{row['reason_code']}: {row['detail']}" if row["reason_code"] else ""
-        cells = (shown(row["path"]), row["disposition"], score, row["label"] or "", shown(reason))
+        cells = (shown(row["path"]), row["disposition"], score, shown(row["label"] or ""), shown(reason))
         style = _STYLES.get(Disposition(row["disposition"]))
         table.add_row(*(escape(cell) for cell in cells), style=style)
     out.print(table)

@@ -44,7 +44,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{escape(str(name))} {_cell(part)}" for name, part in value.items())
+        return ", ".join(f"{escape(shown(str(name)))} {_cell(part)}" for name, part in value.items())
     if isinstance(value, list):
         return "\n".join(_cell(part) for part in value)
     return escape(shown(str(value)))

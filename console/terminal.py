@@ -1,35 +1,79 @@
-"""How does text reach a person: results on standard output, everything else on standard error."""
+"""How does text reach a person: results on standard output, everything else on standard error.
+
+Whatever is printed here passes through db/display.py: a file name cannot colour, move or rewrite the terminal.
+"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+from rich.text import Text
+
+from db.display import shown, shown_lines
+
+__all__ = ["err", "out", "progress_bar", "say", "shown"]
 
 _WIDTH_WITHOUT_TERMINAL = 200  # a pipe has no width; a table for a file should not be cut at 80
 
-out = Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+
+@dataclass(frozen=True)
+class _Harmless:
+    """What is about to be printed, laid out by rich, with every character that acts spelled out."""
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for part in console.render(self.content, options):
+            yield part if part.control else Segment(shown_lines(part.text), part.style)
 
 
-def say(text: str) -> None:
+class _Spelling(RenderHook):
+    """The net under every `print` of a console: one that forgets `shown` is harmless all the same."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Harmless(content) for content in renderables]
+
+
+def _console(*, stderr: bool = False, width: int | None = None) -> Console:
+    made = Console(stderr=stderr, width=width, highlight=False, emoji=False)
+    made.push_render_hook(_Spelling())
+    return made
+
+
+out = _console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+err = _console(stderr=True)
+
+
+def say(*lines: str) -> None:
     """Tell the person something that is not the result. Never interprets markup: it may hold a file name."""
-    err.print(text, markup=False, soft_wrap=True)
+    for line in lines:
+        err.print(shown(line), markup=False, soft_wrap=True)
 
 
-def shown(text: str) -> str:
-    """A file name as it may safely be shown: control characters spelled out, so none reaches the terminal."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
+class _Description(ProgressColumn):
+    """What a bar is about, without markup: it may be a file name."""
+
+    def render(self, task: Task) -> Text:
+        return Text(shown(task.description))
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A progress display on standard error."""
     columns = (
-        TextColumn("{task.description}"),
+        _Description(),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(show_speed=True),

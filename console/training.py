@@ -97,7 +97,7 @@ def printed(judged: Judged) -> str:
     metrics = judged.outcome.metrics
     (tp, fn), (fp, tn) = metrics.confusion_rows()
     lines = [
-        f"Model {judged.model} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
+        f"Model {shown(judged.model)} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
         f"checkpoint {judged.outcome.checkpoint_digest}",
         "",
         classification_table(metrics),

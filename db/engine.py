@@ -51,6 +51,8 @@ def connect(url: str) -> Engine:
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _connect_sqlite(url, parsed.database)
+    if url.count("@") > 1:  # half of the password would be taken for the host's name, and shown as such
+        raise SettingInvalid("A password in INSPECTQ_DATABASE_URL has to be percent-encoded: %40 for @, %2F for /.")
     if parsed.get_backend_name() == "postgresql":
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
@@ -63,7 +65,8 @@ def connect(url: str) -> Engine:
 def _connect_sqlite(url: str, database: str | None) -> Engine:
     if database and not database.startswith("file:"):
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_MILLISECONDS / 1000})
+    busy = {"timeout": SQLITE_BUSY_MILLISECONDS / 1000}
+    engine = create_engine(make_url(url).set(drivername="sqlite"), connect_args=busy)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
@@ -87,7 +90,7 @@ def reading(engine: Engine) -> Iterator[Session]:
     reader = engine
     if engine.dialect.name == "postgresql":  # whose default would let every statement see another state
         reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    with _explained(engine), Session(reader) as session:
+    with explained(engine), Session(reader) as session:
         yield session
 
 
@@ -95,7 +98,7 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine) -> Iterator[Session]:
     """A transaction that commits at the end of the block, or leaves no trace."""
     writer = engine.execution_options(inspectq_writes=True)
-    with _explained(engine), Session(writer, expire_on_commit=False) as session, session.begin():
+    with explained(engine), Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -105,7 +108,7 @@ def rows_changed(session: Session, statement: Executable) -> int:
 
 
 @contextmanager
-def _explained(engine: Engine) -> Iterator[None]:
+def explained(engine: Engine) -> Iterator[None]:
     """Turn a driver's error about the service itself into one sentence; leave programming errors alone."""
     try:
         yield

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from db.engine import connect, reading
+from db.engine import connect, explained, reading
 from db.errors import DatabaseNotWritable, SchemaMismatch
 from db.views import VIEWS
 
 # The newest migration. A constant, because asking Alembic costs every command half a second;
 # tests/db/test_schema.py compares it with db/migrations.
 HEAD = "0002"
-_UPGRADE_LOCK = 0x1_5EC7  # any number that is always the same: two upgrades at once take turns
+UPGRADE_LOCK = 0x1_5EC7  # any number that is always the same: two upgrades at once take turns
 
 
 def open_database(url: str) -> Engine:
@@ -56,9 +56,9 @@ def upgrade(engine: Engine) -> None:
     from alembic.config import Config
 
     writer = engine.execution_options(inspectq_writes=True)
-    with writer.begin() as connection:
+    with explained(engine), writer.begin() as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         _drop_views(connection)
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -2,13 +2,16 @@
 
 Every setting is an environment variable with the prefix INSPECTQ_. The README's table is
 checked against this class by tests/test_readme.py.
+
+A setting with `repr=False` holds a password: it is never printed, not even where it is wrong.
 """
 
 import os
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.errors import SettingInvalid
@@ -23,11 +26,11 @@ class Settings(BaseSettings):
         Path("~/.inspectq"), description="Folder of the embedded database and of the checkpoints (`models/`)."
     )
     database_url: str = Field(
-        "", description="`postgresql+psycopg://…`. Empty: SQLite in the home folder, one machine."
+        "", repr=False, description="`postgresql+psycopg://…`. Empty: SQLite in the home folder, one machine."
     )
     broker_url: str = Field(
         "",
-        pattern=r"^$|^rediss?://",
+        repr=False,
         description="`redis://…`. Empty: no queue, `scan` inspects in its own process.",
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`: where a worker runs the network.")
@@ -61,13 +64,33 @@ class Settings(BaseSettings):
         "Empty: any folder that a person names; links must stay inside it.",
     )
     flower_auth: str = Field(
-        "", description="`user:password` that Flower asks for. `inspectq flower` refuses to start without."
+        "", repr=False, description="`user:password` that Flower asks for. `inspectq flower` refuses to start without."
+    )
+    service_password: str = Field(
+        "", repr=False, description="Password of the login that `inspectq db grants --service-login NAME` makes."
     )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port that Flower listens on.")
     flower_state: str = Field(
         "", description="File in which Flower keeps its tasks across restarts. Empty: in memory only."
     )
+
+    @field_validator("broker_url")
+    @classmethod
+    def _means_a_redis(cls, url: str) -> str:
+        """Refused here, because whatever reads it later would take a part of the password for host, port or path."""
+        if not url:
+            return url
+        if not url.startswith(("redis://", "rediss://")):
+            raise ValueError("it does not begin with redis:// or rediss://")
+        parts = urlsplit(url)
+        try:
+            readable = parts.port is None or bool(parts.hostname)
+        except ValueError:
+            readable = False
+        if not readable or "@" in parts.path + parts.query + parts.fragment or parts.netloc.count("@") > 1:
+            raise ValueError("a password in it has to be percent-encoded, and a port to be a number")
+        return url
 
     @property
     def home_folder(self) -> Path:
@@ -104,4 +127,6 @@ def settings_with(**chosen: Path | str) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "INSPECTQ_" + str(first["loc"][0]).upper()
-        raise SettingInvalid(f"{name}={first['input']!r} cannot be used: {first['msg']}.") from None
+        field = Settings.model_fields[str(first["loc"][0])]
+        given = f"={first['input']!r}" if field.repr else ""
+        raise SettingInvalid(f"{name}{given} cannot be used: {first['msg'].removeprefix('Value error, ')}.") from None

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from db.display import shown
+
 SPLITS = ("train", "test")
 
 
@@ -154,9 +156,9 @@ def find_twins(samples: Iterable[Sample]) -> tuple[Twin, ...]:
 
 def describe(dataset: Dataset) -> str:
     """What `inspectq dataset check` prints: counts per split and class, what is left out, twins."""
-    width = max(len(name) for name in ("class", *dataset.class_names))
+    width = max(len(shown(name)) for name in ("class", *dataset.class_names))
     lines = [
-        f"{dataset.root} ({dataset.layout}), positive class: {dataset.positive}",
+        f"{shown(str(dataset.root))} ({dataset.layout}), positive class: {shown(dataset.positive)}",
         f"fingerprint {dataset.fingerprint}",
         "",
         f"{'class':<{width}}  {'train':>8}  {'test':>8}",
@@ -164,11 +166,11 @@ def describe(dataset: Dataset) -> str:
     counts = {(row.split, row.label): row.count for row in dataset.counts()}
     for label in dataset.class_names:
         figures = "".join(f"  {counts[split, label]:>8}" for split in SPLITS)
-        lines.append(f"{label:<{width}}{figures}")
+        lines.append(f"{shown(label):<{width}}{figures}")
     if dataset.split_seed is not None:
         lines.append(f"\nsplit here: {dataset.test_share:.0%} for the test, seed {dataset.split_seed}")
     lines.append(f"\nunreadable, left out: {len(dataset.skipped)}")
-    lines += [f"  {_shown(skip.path)}: {skip.reason} ({skip.detail})" for skip in dataset.skipped]
+    lines += [f"  {shown(skip.path)}: {skip.reason} ({shown(skip.detail)})" for skip in dataset.skipped]
     twins = dataset.twins()
     lines.append(f"identical files on both sides of the split: {len(twins)}")
     for twin in twins:
@@ -179,9 +181,4 @@ def describe(dataset: Dataset) -> str:
 
 
 def _listed(paths: tuple[str, ...]) -> str:
-    return ", ".join(_shown(path) for path in paths)
-
-
-def _shown(path: str) -> str:
-    """A path that can be printed: odd bytes and line breaks escaped."""
-    return path if path.isprintable() else path.encode("unicode_escape", "surrogateescape").decode()
+    return ", ".join(shown(path) for path in paths)

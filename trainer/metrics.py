@@ -16,6 +16,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from db.display import shown
+
 # Ten bins, the usual choice since Guo et al. 2017, "On Calibration of Modern Neural Networks".
 _CALIBRATION_BINS = 10
 
@@ -106,7 +108,7 @@ def expected_calibration_error(truth: NDArray[np.bool_], scores: NDArray[np.floa
 
 def classification_table(metrics: Metrics) -> str:
     """The classification report as scikit-learn prints it, the defective class first."""
-    width = max(len("weighted avg"), *(len(row.name) for row in metrics.per_class))
+    width = max(len("weighted avg"), *(len(shown(row.name)) for row in metrics.per_class))
     titles = "".join(f" {title:>9}" for title in ("precision", "recall", "f1-score", "support"))
     lines = [
         f"{'':>{width}} {titles}",
@@ -123,7 +125,7 @@ def classification_table(metrics: Metrics) -> str:
 def confusion_table(metrics: Metrics) -> str:
     """The confusion matrix as text: row = true class, column = predicted class."""
     corner = "true, predicted:"
-    names = [row.name for row in metrics.per_class]
+    names = [shown(row.name) for row in metrics.per_class]
     left = max(len(corner), *(len(name) for name in names))
     column = max(7, *(len(name) for name in names))
     lines = [f"{corner:>{left}}" + "".join(f"  {name:>{column}}" for name in names)]
@@ -134,7 +136,7 @@ def confusion_table(metrics: Metrics) -> str:
 
 def _table_row(row: ClassMetrics, width: int) -> str:
     figures = "".join(f" {value:>9.2f}" for value in (row.precision, row.recall, row.f1))
-    return f"{row.name:>{width}} {figures} {row.support:>9}"
+    return f"{shown(row.name):>{width}} {figures} {row.support:>9}"
 
 
 def _per_class(

@@ -23,6 +23,7 @@ from kombu.utils.url import parse_url
 
 from db import heartbeats
 from db.batches import Message
+from db.display import log_single_lines
 from db.engine import writing
 from db.errors import BrokerAway, ServiceAway
 from db.schema import open_database
@@ -186,3 +187,11 @@ def _beat(name: str) -> None:
             log.exception("heartbeat")
         if _stopping.wait(heartbeats.BEAT_SECONDS):
             return
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _log_single_lines(logger: logging.Logger, **_: Any) -> None:
+    """No file name and no message may split or colour the log; neither in what the pool itself says."""
+    log_single_lines(logger)
+    log_single_lines(logging.getLogger("multiprocessing"))

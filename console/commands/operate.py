@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import click
 from console.exits import ExitCode
 from console.options import DEVICE
 from console.terminal import say
-from db import heartbeats
+from db import grants, heartbeats
+from db.display import log_to_stderr
 from db.engine import connect, reading
 from db.errors import SettingInvalid
 from db.schema import HEAD, open_database, upgrade
 from db.settings import Settings, settings
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _LOG_LEVEL = click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
@@ -57,7 +56,7 @@ def scheduler(log_level: str) -> None:
     """Plan, dispatch, recover and finish jobs until stopped."""
     chosen = _with_broker()
     engine = open_database(chosen.effective_database_url)
-    logging.basicConfig(level=log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
+    log_to_stderr(log_level.upper())
 
     from scheduler.loop import Scheduler
     from scheduler.planning import PlanningBounds
@@ -103,6 +102,7 @@ def flower() -> None:
 
     from worker.app import app
 
+    log_to_stderr("INFO")  # before Flower does: tornado's own formatter colours, and keeps what a request smuggles in
     app.start(["flower", *options])
 
 
@@ -115,7 +115,7 @@ def up(workers: int, folder: Path | None) -> None:
     """Run the services of docker-compose.yml as local processes, until Ctrl-C."""
     from console.cluster import FOLDER, LocalCluster, run_cluster
 
-    run_cluster(LocalCluster(folder or FOLDER, workers=workers, say=say), say)
+    run_cluster(LocalCluster(folder or FOLDER, workers=workers, say=say), lambda text: say(*text.split("\n")))
 
 
 @click.command()
@@ -134,6 +134,24 @@ def health(role: str) -> None:
 @click.group()
 def db() -> None:
     """The database."""
+
+
+@db.command("grants")
+@click.option("--service-login", metavar="NAME", help="Also make this login, with INSPECTQ_SERVICE_PASSWORD.")
+def db_grants(service_login: str | None) -> None:
+    """Give services and auditors their rights in PostgreSQL; run it as the tables' owner after every upgrade."""
+    chosen = settings()
+    grants.refuse_sqlite(connect(chosen.effective_database_url))
+    engine = open_database(chosen.effective_database_url)
+    grants.grant(engine)
+    if service_login:
+        grants.make_service_login(engine, service_login, chosen.service_password)
+        say(f"{service_login} may log in as a service.")
+    say(
+        f"The roles {grants.SERVICE} and {grants.AUDITOR} have their rights. Next, as an administrator, in psql:",
+        f"  CREATE ROLE alice LOGIN PASSWORD '…' IN ROLE {grants.AUDITOR};  -- reads everything, writes nothing",
+        f"  CREATE ROLE line1 LOGIN PASSWORD '…' IN ROLE {grants.SERVICE};  -- for workers and schedulers",
+    )
 
 
 @db.command("upgrade")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from console.report import wording
 from console.terminal import shown
@@ -20,6 +21,7 @@ def render(template: str, made_at: datetime, values: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -27,6 +29,11 @@ def render(template: str, made_at: datetime, values: Mapping[str, Any]) -> str:
     for name in ("folder_and_name", "counted", "percent", "score", "limit", "figure", "moment", "duration"):
         environment.filters[name] = getattr(wording, name)
     return environment.get_template(template).render(values, made_at=made_at, version=version("inspectq"))
+
+
+def _printable(value: Any) -> Any:
+    """The net under the filter `shown`: no text reaches a page with a character in it that acts."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def write(page: str, out: Path) -> None:

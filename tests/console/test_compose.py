@@ -15,12 +15,14 @@ from console.cli import cli
 from console.compose import COMPLETED, HEALTHY, ComposeError, Service, interpolate, load_services, start_order
 
 VARIABLES = {
-    "POSTGRES_PASSWORD": "p",
+    "POSTGRES_PASSWORD": "owners-password",
+    "INSPECTQ_SERVICE_PASSWORD": "services-password",
     "REDIS_PASSWORD": "r",
     "INSPECTQ_FLOWER_AUTH": "user:password",
     "INSPECTQ_IMAGES": "/photographs",
 }
 SERVERS = {"redis", "postgres"}
+MIGRATION = "inspectq db upgrade && exec inspectq db grants --service-login inspectq_cluster"
 GPU = "worker-gpu"
 
 
@@ -50,7 +52,7 @@ def test_it_has_the_services_of_the_cluster(services: dict[str, Service]) -> Non
 def test_our_services_run_commands_of_ours(services: dict[str, Service]) -> None:
     commands = {name: s.command for name, s in services.items() if name not in SERVERS}
     assert commands == {
-        "migrate": ("inspectq", "db", "upgrade"),
+        "migrate": ("sh", "-c", MIGRATION),
         "scheduler": ("inspectq", "scheduler"),
         "worker": ("inspectq", "worker"),
         GPU: ("inspectq", "worker"),
@@ -60,15 +62,16 @@ def test_our_services_run_commands_of_ours(services: dict[str, Service]) -> None
 
 def test_every_inspectq_command_of_the_file_exists(services: dict[str, Service]) -> None:
     commands = {s.command for s in services.values()} | {s.healthcheck for s in services.values()}
+    commands |= {tuple(part.removeprefix("exec ").split()) for part in MIGRATION.split(" && ")}
     ours = sorted(words for words in commands if words[:1] == ("inspectq",))
-    assert len(ours) == 6, "four commands, two health checks"
+    assert len(ours) == 7, "three that stay, two of the migration, two health checks"
     for words in ours:
         command: click.Command | None = cli
         rest = list(words[1:])
         while isinstance(command, click.Group):
             command = command.get_command(click.Context(command), rest.pop(0))
         assert command is not None, f"{' '.join(words)} is no command"
-        command.make_context(words[-1], rest)  # parses the arguments, runs nothing; wrong ones would raise
+        command.make_context(" ".join(words), rest)  # parses the arguments, runs nothing; wrong ones would raise
 
 
 @pytest.mark.parametrize("name", sorted(VARIABLES))
@@ -114,14 +117,46 @@ def test_every_service_is_confined(document: dict[str, Any]) -> None:
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert "privileged" not in service, name
+        lent = {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode", "volumes_from", "uts"}
+        assert not lent & set(service), name
+
+
+def test_every_folder_of_the_host_is_lent_for_reading_and_must_exist(document: dict[str, Any]) -> None:
+    lent = [
+        (name, mount)
+        for name, service in document["services"].items()
+        for mount in service.get("volumes", [])
+        if not isinstance(mount, str) or mount.startswith((".", "/", "~", "$"))
+    ]
+    assert {name for name, _ in lent} == {"scheduler", "worker", GPU}
+    for name, mount in lent:
+        assert mount["type"] == "bind", name
+        assert mount["read_only"] is True, name
+        assert mount["bind"] == {"create_host_path": False}, name
+
+
+def test_only_the_server_and_the_migration_have_the_owners_password(services: dict[str, Service]) -> None:
+    def with_password(password: str) -> set[str]:
+        return {s.name for s in services.values() if password in " ".join([*s.environment.values(), *s.command])}
+
+    assert with_password("owners-password") == {"postgres", "migrate"}
+    assert with_password("services-password") == {"migrate", "scheduler", "worker", GPU}
+
+
+def test_the_login_that_is_made_is_the_login_that_is_used(services: dict[str, Service]) -> None:
+    for name in ("scheduler", "worker", GPU):
+        assert services[name].environment["INSPECTQ_DATABASE_URL"] == (
+            "postgresql+psycopg://inspectq_cluster:services-password@postgres:5432/inspectq"
+        )
+    assert services["migrate"].environment["INSPECTQ_SERVICE_PASSWORD"] == "services-password"
 
 
 def test_no_service_runs_as_root(document: dict[str, Any], repository_root: Path) -> None:
     dockerfile = (repository_root / "Dockerfile").read_text()
     assert re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE)[-1] == "inspectq"
     for name, service in document["services"].items():
-        assert service.get("user", "inspectq" if "build" in service else "root") not in ("root", "0"), name
+        assert service.get("user", "root").partition(":")[0] not in ("root", "0"), name
+        assert service["user"] == "inspectq" or "build" not in service, name
 
 
 def test_every_named_volume_is_used_and_every_used_one_is_named(
