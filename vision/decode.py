@@ -23,14 +23,16 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vision.faults import Reason, StorageTrouble, Unreadable
+from vision.header import is_webp, png_could_be_whole, png_is_interlaced, png_is_whole, webp_pixels
 from vision.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
@@ -96,6 +98,19 @@ GROWTH = 64 * 1024  # bytes read beyond the announced size, to see whether the f
 EXIF_ORIENTATION = 0x0112
 TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
+TIFF_SAMPLES_PER_PIXEL = 277
+TIFF_PLANAR = 284
+TIFF_TILE_WIDTH = 322
+TIFF_TILE_LENGTH = 323
+
+MAX_SIDE = 1_000_000  # pixels; each row costs Pillow 12 bytes beside its pixels, so thin pictures cost far more
+STRIP = 4_000_000  # pixels that are converted at a time where a conversion takes several copies
+MAX_TILE = 16_000_000  # pixels that a TIFF's tile may have more than its picture
+
+# Pillow's remarks on damaged metadata name no file; they would only fill the log. Set for the whole process:
+# `warnings.catch_warnings` is not safe between threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +153,10 @@ def _read_bytes(path: bytes | str | Path, max_bytes: int) -> bytes:
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever, before fstat could tell.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with io.FileIO(descriptor) as file:
-            return _read_regular(file, max_bytes)
+        try:  # not io.FileIO: it refuses a folder, and then leaves the descriptor open
+            return _read_regular(descriptor, max_bytes)
+        finally:
+            os.close(descriptor)
     except ValueError as error:  # a name with a zero byte inside can belong to no file
         raise Unreadable(Reason.VANISHED, "no file can have this name") from error
     except OSError as error:
@@ -149,8 +166,8 @@ def _read_bytes(path: bytes | str | Path, max_bytes: int) -> bytes:
         raise StorageTrouble(error.errno, words) from error
 
 
-def _read_regular(file: io.FileIO, max_bytes: int) -> bytes:
-    status = os.fstat(file.fileno())
+def _read_regular(descriptor: int, max_bytes: int) -> bytes:
+    status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable(Reason.NOT_A_FILE)
     expected = status.st_size
@@ -158,7 +175,7 @@ def _read_regular(file: io.FileIO, max_bytes: int) -> bytes:
     total = 0
     # The file may grow while it is read, so the limit counts what arrived and not only what fstat announced.
     while expected <= max_bytes and total <= max_bytes:
-        chunk = file.read(max(expected - total, 0) + GROWTH)
+        chunk = os.read(descriptor, max(expected - total, 0) + GROWTH)
         if not chunk:
             break
         chunks.append(chunk)
@@ -173,10 +190,14 @@ def _decode(content: bytes, max_pixels: int) -> Image.Image:
     if not content:
         raise Unreadable(Reason.EMPTY_FILE)
     _raise_pillow_ceiling(max_pixels)
+    if is_webp(content) and webp_pixels(content) > max_pixels:
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"more pixels than the limit of {max_pixels}")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_header(image, max_pixels)
+            _check_promise(image, content)
             image.load()
+            _check_last_row(image, content)
             return _to_rgb(_upright(image))
     except UnidentifiedImageError as error:
         raise _cut_short(content) or _unidentified(content) from error
@@ -193,7 +214,6 @@ def _raise_pillow_ceiling(max_pixels: int) -> None:
     thread is kept by `_check_header`, which is the guard that counts.
     """
     if Image.MAX_IMAGE_PIXELS is None or max_pixels > Image.MAX_IMAGE_PIXELS:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.MAX_IMAGE_PIXELS = max_pixels
 
 
@@ -202,10 +222,46 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         detail = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
         raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
+    if max(image.size) > MAX_SIDE:
+        detail = f"{image.width} x {image.height} pixels, the limit for one side is {MAX_SIDE}"
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
     if image.width == 0 or image.height == 0:
         raise Unreadable(Reason.CORRUPT, f"{image.width} x {image.height} pixels")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise Unreadable(Reason.MULTIPLE_FRAMES)
+
+
+def _check_promise(image: ImageFile.ImageFile, content: bytes) -> None:
+    """Refuse, before a pixel is decoded, a file that lacks pixels for sure, or unpacks to far more of them."""
+    if image.format == "PNG" and not png_could_be_whole(content):
+        raise Unreadable(Reason.TRUNCATED, f"{len(content)} bytes, too few for {image.width} x {image.height} pixels")
+    if image.format != "TIFF":
+        return
+    width, length = _tiff_number(image, TIFF_TILE_WIDTH, 0), _tiff_number(image, TIFF_TILE_LENGTH, 0)
+    if width * length > image.width * image.height + MAX_TILE:  # libtiff unpacks a tile whole
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"a tile of {width} x {length} pixels, far larger than the image")
+    planes = _tiff_number(image, TIFF_SAMPLES_PER_PIXEL, 1) if _tiff_number(image, TIFF_PLANAR, 1) == 2 else 1
+    areas = [tile.extents for tile in image.tile if tile.extents is not None and tile.codec_name != "libtiff"]
+    covered = sum((right - left) * (lower - upper) for left, upper, right, lower in areas)
+    if areas and covered < image.width * image.height * planes:  # Pillow would leave the rest black
+        raise Unreadable(Reason.TRUNCATED, "fewer strips or tiles than the picture has")
+
+
+def _tiff_number(image: ImageFile.ImageFile, tag: int, default: int) -> int:
+    value = getattr(image, "tag_v2", {}).get(tag, default)
+    if not isinstance(value, int):
+        raise Unreadable(Reason.CORRUPT, f"TIFF tag {tag} is not a whole number")
+    return value
+
+
+def _check_last_row(image: Image.Image, content: bytes) -> None:
+    """Refuse a PNG that has fewer rows than it announces: Pillow leaves the others black."""
+    if image.format != "PNG":
+        return
+    last_row = image.crop((0, image.height - 1, image.width, image.height))
+    suspicious = png_is_interlaced(content) or last_row.getbbox(alpha_only=False) is None
+    if suspicious and not png_is_whole(content):
+        raise Unreadable(Reason.TRUNCATED, "fewer pixels than the header announces")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -231,21 +287,35 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    top = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", top.size, "white"), top).convert("RGB")
+    result = Image.new("RGB", image.size)
+    for upper, lower in _strips(image):
+        box = (0, upper, image.width, lower)
+        strip = image.crop(box).convert("RGBA")
+        result.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), box)
+    return result
 
 
 def _grey16_to_rgb(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     largest = 4095 if tags.get(TIFF_BITS_PER_SAMPLE) == (12,) else 65535
-    values = np.asarray(image).astype(np.uint32)
-    grey = ((values * 255 + largest // 2) // largest).clip(0, 255).astype(np.uint8)
+    values = np.arange(65536)
+    table = ((values * 255 + largest // 2) // largest).clip(0, 255).astype(np.uint8)
     if tags.get(TIFF_PHOTOMETRIC) == 0:  # Pillow inverts white-is-zero for 8 bits, but not for 16
-        grey = 255 - grey
+        table = 255 - table
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey[values == transparent] = 255
+        table[values == transparent] = 255
+    pixels = np.asarray(image)
+    grey = np.empty(pixels.shape, dtype=np.uint8)
+    for upper, lower in _strips(image):
+        grey[upper:lower] = table[pixels[upper:lower]]
     return Image.fromarray(grey).convert("RGB")
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """First row, and the one behind the last, of each part that is converted by itself."""
+    rows = max(1, STRIP // image.width)
+    return ((upper, min(upper + rows, image.height)) for upper in range(0, image.height, rows))
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
@@ -257,19 +327,15 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _unidentified(content: bytes) -> Unreadable:
-    if content.startswith(SIGNATURES) or _is_webp(content):
+    if content.startswith(SIGNATURES) or is_webp(content):
         return Unreadable(Reason.CORRUPT, "starts like an image, but its header is incomplete or damaged")
     return Unreadable(Reason.NOT_AN_IMAGE, "not a JPEG, PNG, BMP, TIFF or WebP image")
-
-
-def _is_webp(content: bytes) -> bool:
-    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
 
 def _cut_short(content: bytes) -> Unreadable | None:
     """A file that names a place beyond its own end, where Pillow only says "damaged"."""
     needed = 0
-    if _is_webp(content):  # names its length
+    if is_webp(content):  # names its length
         needed = int.from_bytes(content[4:8], "little") + 8
     elif content[:4] in TIFF_ORDERS:  # names the place of its first directory
         needed = int.from_bytes(content[4:8], TIFF_ORDERS[content[:4]]) + 2
