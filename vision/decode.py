@@ -11,6 +11,9 @@ format, never the name. The conversion, whole (`CONVERSION_VERSION` changes when
 - Alpha, or a colour marked as transparent, is composited over white.
 - 32-bit integer, floating-point and signed pixels have no defined range and are refused. So is more than one
   page or frame, except in the multi-picture JPEG of phones, whose first picture is the photograph.
+- So is a file that lacks pixels which it announces, and of which Pillow would make a picture nevertheless, black or
+  grey where they lack: PNG with wrong checksums or too few rows, JPEG without its end, WebP whose end is zeros, TIFF
+  with too few strips. (Zeros in BMP or uncompressed TIFF are pixels like any others: nobody can tell.)
 
 Nothing here needs torch.
 """
@@ -32,7 +35,16 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vision.faults import Reason, StorageTrouble, Unreadable
-from vision.header import is_webp, png_could_be_whole, png_is_interlaced, png_is_whole, webp_pixels
+from vision.header import (
+    is_webp,
+    jpeg_end_is_missing,
+    png_could_be_whole,
+    png_is_damaged,
+    png_is_interlaced,
+    png_is_whole,
+    webp_end_is_missing,
+    webp_pixels,
+)
 from vision.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
@@ -117,7 +129,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 class Limits:
     """What is refused before it costs memory."""
 
-    max_pixels: int = 250_000_000  # width x height; at four bytes each, 1 GB while decoding
+    max_pixels: int = 250_000_000  # width x height; up to nine bytes each while decoding (16-bit grey, alpha)
     max_bytes: int = 512 * 1024 * 1024  # the file on disk
 
 
@@ -233,18 +245,36 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
 
 def _check_promise(image: ImageFile.ImageFile, content: bytes) -> None:
     """Refuse, before a pixel is decoded, a file that lacks pixels for sure, or unpacks to far more of them."""
-    if image.format == "PNG" and not png_could_be_whole(content):
-        raise Unreadable(Reason.TRUNCATED, f"{len(content)} bytes, too few for {image.width} x {image.height} pixels")
-    if image.format != "TIFF":
-        return
+    match image.format:
+        case "PNG":
+            if not png_could_be_whole(content):
+                detail = f"{len(content)} bytes, too few for {image.width} x {image.height} pixels"
+                raise Unreadable(Reason.TRUNCATED, detail)
+            if png_is_damaged(content):
+                raise Unreadable(Reason.CORRUPT, "pixels that do not fit their checksum")
+        case "JPEG" | "MPO":
+            if jpeg_end_is_missing(content):
+                raise Unreadable(Reason.TRUNCATED, "no end of image")
+        case "WEBP":
+            if webp_end_is_missing(content):
+                raise Unreadable(Reason.TRUNCATED, "zeros where the end of the image should be")
+        case "TIFF":
+            _check_tiff(image)
+
+
+def _check_tiff(image: ImageFile.ImageFile) -> None:
+    """Refuse tiles far larger than the picture, and another number of strips than it has."""
     width, length = _tiff_number(image, TIFF_TILE_WIDTH, 0), _tiff_number(image, TIFF_TILE_LENGTH, 0)
     if width * length > image.width * image.height + MAX_TILE:  # libtiff unpacks a tile whole
         raise Unreadable(Reason.TOO_LARGE_PIXELS, f"a tile of {width} x {length} pixels, far larger than the image")
-    planes = _tiff_number(image, TIFF_SAMPLES_PER_PIXEL, 1) if _tiff_number(image, TIFF_PLANAR, 1) == 2 else 1
+    samples = _tiff_number(image, TIFF_SAMPLES_PER_PIXEL, 1)
+    planes = samples if _tiff_number(image, TIFF_PLANAR, 1) == 2 else 1
     areas = [tile.extents for tile in image.tile if tile.extents is not None and tile.codec_name != "libtiff"]
     covered = sum((right - left) * (lower - upper) for left, upper, right, lower in areas)
     if areas and covered < image.width * image.height * planes:  # Pillow would leave the rest black
         raise Unreadable(Reason.TRUNCATED, "fewer strips or tiles than the picture has")
+    if covered > image.width * image.height * samples:  # Pillow would decode each of them, however many
+        raise Unreadable(Reason.CORRUPT, "more strips or tiles than the picture has")
 
 
 def _tiff_number(image: ImageFile.ImageFile, tag: int, default: int) -> int:

@@ -1,7 +1,9 @@
-"""What does a WebP or PNG file announce, and hold, that Pillow does not check?
+"""What does a file announce, and hold, that Pillow does not check?
 
 Pillow's WebP reader takes memory for the whole canvas while it opens the file, before anybody can ask for its size.
-Its PNG reader is content with fewer rows than announced, and leaves the others black.
+Its PNG reader is content with fewer rows than announced, leaves the others black, and does not compare the checksums
+of pixels. And where a file's end is zeros, as a copy leaves it that was cut off after the size had been set, the
+decoders of JPEG and WebP go on to draw a picture from the zeros.
 """
 
 import struct
@@ -12,6 +14,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of IHDR
 DEFLATE_RATIO = 1032  # no deflated byte holds more
 PIECE = 1 << 20  # bytes unpacked at a time
+UNWRITTEN = 1024  # zeros at the end of a WebP file: its coders never write that many
+START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
 
 # Of each pass of an interlaced PNG: first column, first row, columns and rows between its pixels.
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -37,6 +41,23 @@ def webp_pixels(content: bytes) -> int:
     return 0
 
 
+def webp_end_is_missing(content: bytes) -> bool:
+    """Whether the last bytes that a WebP file announces were never written."""
+    size = int.from_bytes(content[4:8], "little") + 8
+    return len(content) >= UNWRITTEN and not any(content[max(0, size - UNWRITTEN) : size])
+
+
+def jpeg_end_is_missing(content: bytes) -> bool:
+    """Whether no end-of-image marker follows the pixels of a JPEG: within pixels its bytes never occur."""
+    place = 2
+    while place + 4 <= len(content) and content[place] == 0xFF:
+        if content[place + 1] == START_OF_SCAN:
+            return content.find(END_OF_IMAGE, place) < 0
+        # A marker may have any number of 0xff before it.
+        place += 1 if content[place + 1] == 0xFF else 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False  # not a plain sequence of segments: the decoder has its own opinion
+
+
 def png_is_interlaced(content: bytes) -> bool:
     """Whether the last rows of a PNG are spread over the picture."""
     return content[28:29] == b"\1"
@@ -47,11 +68,20 @@ def png_could_be_whole(content: bytes) -> bool:
     return len(content) * DEFLATE_RATIO >= _png_row_bytes(content)
 
 
+def png_is_damaged(content: bytes) -> bool:
+    """Whether a chunk of pixels does not fit its checksum; one whose checksum was cut off counts as sound."""
+    for place, body in _png_data(content):
+        checksum = content[place + 8 + len(body) : place + 12 + len(body)]
+        if len(checksum) == 4 and zlib.crc32(body, zlib.crc32(b"IDAT")) != int.from_bytes(checksum, "big"):
+            return True
+    return False
+
+
 def png_is_whole(content: bytes) -> bool:
     """Whether all announced pixels are there. Costs the unpacking. Raises `zlib.error`, `struct.error`."""
     missing = _png_row_bytes(content)
     unpacker = zlib.decompressobj()
-    for body in _png_data(content):
+    for _, body in _png_data(content):
         packed: bytes | memoryview = body
         while packed and missing > 0 and not unpacker.eof:
             missing -= len(unpacker.decompress(packed, PIECE))
@@ -73,11 +103,11 @@ def _steps(length: int, step: int) -> int:
     return max(0, -(-length // step))
 
 
-def _png_data(content: bytes) -> Iterator[memoryview]:
-    """The bodies of the chunks that hold pixels."""
+def _png_data(content: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Place and body of each chunk that holds pixels."""
     view, place = memoryview(content), len(PNG_SIGNATURE)
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         if kind == b"IDAT":
-            yield view[place + 8 : place + 8 + length]
+            yield place, view[place + 8 : place + 8 + length]
         place += length + 12

@@ -64,6 +64,7 @@ def bad_files() -> Iterator[BadFile]:
     """Every bad file, in the same order with the same bytes each time."""
     for contents in (
         _truncated(),
+        _unwritten(),
         _flipped(),
         _misnamed(),
         _wrong_sizes(),
@@ -197,13 +198,27 @@ def packed_bmp(indices: NDArray[np.uint8]) -> bytes:
     return bmp(width, height, bits=8, compression=1, palette=palette, pixels=pixels + b"\0\1")
 
 
-def tiff(tags: dict[int, int | bytes], *, next_directory: int = 0, pixels: bytes = b"", offset_tag: int = 273) -> bytes:
-    """A little-endian TIFF of one directory; a number is one long, bytes are undefined data behind the directory."""
+def tiff(
+    tags: dict[int, int | bytes],
+    *,
+    next_directory: int = 0,
+    pixels: bytes = b"",
+    offset_tag: int = 273,
+    strips: int = 1,
+) -> bytes:
+    """A little-endian TIFF of one directory; a number is one long, bytes are undefined data behind the directory.
+
+    More than one of the `strips` all begin at the file's first byte.
+    """
     begin = 8 + 2 + 12 * (len(tags) + 1) + 4
+    if strips > 1:
+        pixels = bytes(4 * strips)
     behind = pixels
     entries = []
     for tag, value in sorted({**tags, offset_tag: begin}.items()):
-        if isinstance(value, int):
+        if tag == offset_tag:
+            entries.append(struct.pack("<HHII", tag, 4, strips, begin))
+        elif isinstance(value, int):
             entries.append(struct.pack("<HHII", tag, 4, 1, value))
         else:
             entries.append(struct.pack("<HHII", tag, 7, len(value), begin + len(behind)))
@@ -249,6 +264,19 @@ def _truncated() -> Contents:
             harmless = harmless or (name == "phone.jpg" and tenth > 4)
             outcomes = frozenset({Reason.EMPTY_FILE}) if not kept else CUT | SOUND if harmless else CUT
             yield f"cut-{tenth}-{name}", content[:kept], outcomes
+
+
+def _unwritten() -> Contents:
+    """Of full length, but zeros from each tenth on: a copy cut off after the size had been set.
+
+    Pixels as they are (BMP, TIFF without compression) may be zeros, so nobody can tell there.
+    """
+    for name, content in valid_images(200, 160).items():
+        if not name.endswith(".bmp") and name not in ("raw.tif", "sixteen.tif", "ycbcr.tif", "big.tif"):
+            for tenth in range(1, 10):
+                kept = len(content) * tenth // 10
+                outcomes = CUT | SOUND if name == "phone.jpg" and tenth > 4 else CUT
+                yield f"unwritten-{tenth}-{name}", content[:kept] + bytes(len(content) - kept), outcomes
 
 
 def _flipped() -> Contents:
@@ -325,6 +353,8 @@ def _missing_pixels() -> Contents:
     yield "black-in-halves.png", png([ihdr(24, 16, colour=2), *halves, (b"IEND", b"")]), SOUND
     large = png([ihdr(1000, 1000), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")])
     yield "rows-none-of-a-thousand.png", large, lacking
+    many = tiff({**grey_tiff(24, 16), 278: 8, 279: 192}, strips=100_000)
+    yield "strips-without-end.tif", many, frozenset({Reason.CORRUPT})
     yield "one-strip-of-two.tif", tiff({**grey_tiff(24, 16), 278: 8, 279: 192}, pixels=bytes(192)), lacking
     yield "one-row-of-a-thousand.tif", tiff({**grey_tiff(1000, 1000), 278: 1, 279: 1000}, pixels=bytes(1000)), lacking
     planes = {**grey_tiff(24, 16), 262: 2, 277: 3, 284: 2, 278: 16, 279: 384}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.networks import save_random_model
 from tests.vision.bad_files import BadFile, encoded, lay_out, noise, valid_images
 from tests.vision.conftest import blocks
 from tests.vision.outcomes import read_all, run_module, score_all
@@ -94,8 +95,9 @@ def test_what_may_not_be_read_says_so(tmp_path: Path) -> None:
 
 
 def test_neighbours_of_bad_files_keep_their_scores_and_every_path_has_one(
-    laid_out: list[tuple[Path, BadFile]], tmp_path: Path, checkpoint_path: Path
+    laid_out: list[tuple[Path, BadFile]], tmp_path: Path
 ) -> None:
+    checkpoint = tmp_path / f"{save_random_model(tmp_path)}.safetensors"
     good, mixed, own = [], [], []  # `own`: places of the good ones among all
     for number, (path, _) in enumerate(laid_out):
         if number % 10 == 0:
@@ -104,7 +106,7 @@ def test_neighbours_of_bad_files_keep_their_scores_and_every_path_has_one(
             Image.fromarray(blocks(number)).save(good[-1])
             mixed.append(good[-1])
         mixed.append(path)
-    alone, among = score_all([good, mixed], TIGHT, tmp_path, checkpoint_path)
+    alone, among = score_all([good, mixed], TIGHT, tmp_path, checkpoint)
     assert [score["index"] for score in among] == list(range(len(mixed)))
     assert [among[place]["score"] for place in own] == pytest.approx([score["score"] for score in alone], abs=1e-5)
     assert np.ptp([score["score"] for score in alone]) > 0.01
