@@ -19,7 +19,7 @@ from tests.vision.outcomes import end_at_the_deadline
 from vision.decode import Limits, Unreadable, read_image
 from vision.faults import MAX_DETAIL, one_line
 
-EXAMPLES = 4_400  # of two to six images each: a sound one after each of its mutations
+EXAMPLES = 3_300  # of three to nine images each: a sound one after each of its mutations
 LIMITS = Limits(max_pixels=100_000, max_bytes=100_000)
 SEEDS = list(valid_images(12, 8).values())
 # What header fields are trusted too far with: nothing, the largest of each width, the first negative.
@@ -122,7 +122,7 @@ def main() -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.sampled_from(SEEDS), st.lists(steps, min_size=2, max_size=6))
+    @given(st.sampled_from(SEEDS), st.lists(steps, min_size=3, max_size=9))
     def mutate(content: bytes, mutations: list[tuple[Callable[..., bytes], object]]) -> None:
         for function, *arguments in mutations:
             content = function(content, *arguments)
