@@ -392,6 +392,9 @@ def _bombs() -> Contents:
     thin = png([ihdr(1, 200_000_000), (b"IDAT", rows), (b"IEND", b"")])
     yield "bomb-thin.png", thin, TOO_MANY_PIXELS
     yield "bomb-thin.bmp", bmp(200_000_000, 1, bits=8, compression=1, pixels=b"\0\2\xff\xff\0\0"), TOO_MANY_PIXELS
+    # Within the default limit, but no file of this length can hold that many pixels.
+    hollow = png([ihdr(15_000, 15_000, colour=6), (b"IDAT", rows), (b"IEND", b"")])
+    yield "bomb-hollow.png", hollow, TOO_MANY_PIXELS | {Reason.TRUNCATED}
     # A small picture cut from a huge tile, which libtiff decodes whole.
     tile = zlib.compress(bytes(20_000 * 20_000), 1)
     tags = {**grey_tiff(16, 16, 8), 322: 20_000, 323: 20_000, 325: len(tile)}
