@@ -40,7 +40,7 @@ SERVICE_RIGHTS = {
     "inspection_job": _CHANGE,
     "batch": _CHANGE,
     "service_heartbeat": _ALL,
-    "scheduler_lease": _ALL,
+    "leadership": _ALL,
 }
 
 _LOGIN_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")

@@ -11,6 +11,9 @@ format, never the name. The conversion, whole (`CONVERSION_VERSION` changes when
 - Alpha, or a colour marked as transparent, is composited over white.
 - 32-bit integer, floating-point and signed pixels have no defined range and are refused. So is more than one
   page or frame, except in the multi-picture JPEG of phones, whose first picture is the photograph.
+- So is a file that lacks pixels which it announces, and of which Pillow would make a picture nevertheless, black or
+  grey where they lack: PNG with wrong checksums or too few rows, JPEG without its end, WebP whose end is zeros, TIFF
+  with too few strips. (Zeros in BMP or uncompressed TIFF are pixels like any others: nobody can tell.)
 
 Nothing here needs torch.
 """
@@ -19,14 +22,25 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vision.faults import OutOfMemory, Reason, StorageTrouble, Unreadable
+from vision.header import (
+    is_webp,
+    jpeg_end_is_missing,
+    png_could_be_whole,
+    png_is_damaged,
+    png_is_interlaced,
+    png_is_whole,
+    webp_end_is_missing,
+    webp_pixels,
+)
 from vision.reading import InspectedFolder, read_file
 from vision.suffixes import IMAGE_SUFFIXES
 
@@ -79,13 +93,26 @@ TRANSPOSITIONS = {
 EXIF_ORIENTATION = 0x0112
 TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
+TIFF_SAMPLES_PER_PIXEL = 277
+TIFF_PLANAR = 284
+TIFF_TILE_WIDTH = 322
+TIFF_TILE_LENGTH = 323
+
+MAX_SIDE = 1_000_000  # pixels; each row costs Pillow 12 bytes beside its pixels, so thin pictures cost far more
+STRIP = 4_000_000  # pixels that are converted at a time where a conversion takes several copies
+MAX_TILE = 16_000_000  # pixels that a TIFF's tile may have more than its picture
+
+# Pillow's remarks on damaged metadata name no file; they would only fill the log. Set for the whole process:
+# `warnings.catch_warnings` is not safe between threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is refused before it costs memory."""
 
-    max_pixels: int = 250_000_000  # width x height; at four bytes each, 1 GB while decoding
+    max_pixels: int = 250_000_000  # width x height; up to nine bytes each while decoding (16-bit grey, alpha)
     max_bytes: int = 512 * 1024 * 1024  # the file on disk
     decode_seconds: float = 60.0  # for one image; kept where decoding is guarded
     decode_memory: int = 4 * 1024**3  # bytes of address space of a guarded decoder
@@ -128,10 +155,14 @@ def decode(content: bytes, max_pixels: int) -> Image.Image:
     if not content:
         raise Unreadable(Reason.EMPTY_FILE)
     _raise_pillow_ceiling(max_pixels)
+    if is_webp(content) and webp_pixels(content) > max_pixels:
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"more pixels than the limit of {max_pixels}")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_header(image, max_pixels)
+            _check_promise(image, content)
             image.load()
+            _check_last_row(image, content)
             return _to_rgb(_upright(image))
     except UnidentifiedImageError as error:
         raise _cut_short(content) or _unidentified(content) from error
@@ -148,7 +179,6 @@ def _raise_pillow_ceiling(max_pixels: int) -> None:
     thread is kept by `_check_header`, which is the guard that counts.
     """
     if Image.MAX_IMAGE_PIXELS is None or max_pixels > Image.MAX_IMAGE_PIXELS:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.MAX_IMAGE_PIXELS = max_pixels
 
 
@@ -157,10 +187,64 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         detail = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
         raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
+    if max(image.size) > MAX_SIDE:
+        detail = f"{image.width} x {image.height} pixels, the limit for one side is {MAX_SIDE}"
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
     if image.width == 0 or image.height == 0:
         raise Unreadable(Reason.CORRUPT, f"{image.width} x {image.height} pixels")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise Unreadable(Reason.MULTIPLE_FRAMES)
+
+
+def _check_promise(image: ImageFile.ImageFile, content: bytes) -> None:
+    """Refuse, before a pixel is decoded, a file that lacks pixels for sure, or unpacks to far more of them."""
+    match image.format:
+        case "PNG":
+            if not png_could_be_whole(content):
+                detail = f"{len(content)} bytes, too few for {image.width} x {image.height} pixels"
+                raise Unreadable(Reason.TRUNCATED, detail)
+            if png_is_damaged(content):
+                raise Unreadable(Reason.CORRUPT, "pixels that do not fit their checksum")
+        case "JPEG" | "MPO":
+            if jpeg_end_is_missing(content):
+                raise Unreadable(Reason.TRUNCATED, "no end of image")
+        case "WEBP":
+            if webp_end_is_missing(content):
+                raise Unreadable(Reason.TRUNCATED, "zeros where the end of the image should be")
+        case "TIFF":
+            _check_tiff(image)
+
+
+def _check_tiff(image: ImageFile.ImageFile) -> None:
+    """Refuse tiles far larger than the picture, and another number of strips than it has."""
+    width, length = _tiff_number(image, TIFF_TILE_WIDTH, 0), _tiff_number(image, TIFF_TILE_LENGTH, 0)
+    if width * length > image.width * image.height + MAX_TILE:  # libtiff unpacks a tile whole
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"a tile of {width} x {length} pixels, far larger than the image")
+    samples = _tiff_number(image, TIFF_SAMPLES_PER_PIXEL, 1)
+    planes = samples if _tiff_number(image, TIFF_PLANAR, 1) == 2 else 1
+    areas = [tile.extents for tile in image.tile if tile.extents is not None and tile.codec_name != "libtiff"]
+    covered = sum((right - left) * (lower - upper) for left, upper, right, lower in areas)
+    if areas and covered < image.width * image.height * planes:  # Pillow would leave the rest black
+        raise Unreadable(Reason.TRUNCATED, "fewer strips or tiles than the picture has")
+    if covered > image.width * image.height * samples:  # Pillow would decode each of them, however many
+        raise Unreadable(Reason.CORRUPT, "more strips or tiles than the picture has")
+
+
+def _tiff_number(image: ImageFile.ImageFile, tag: int, default: int) -> int:
+    value = getattr(image, "tag_v2", {}).get(tag, default)
+    if not isinstance(value, int):
+        raise Unreadable(Reason.CORRUPT, f"TIFF tag {tag} is not a whole number")
+    return value
+
+
+def _check_last_row(image: Image.Image, content: bytes) -> None:
+    """Refuse a PNG that has fewer rows than it announces: Pillow leaves the others black."""
+    if image.format != "PNG":
+        return
+    last_row = image.crop((0, image.height - 1, image.width, image.height))
+    suspicious = png_is_interlaced(content) or last_row.getbbox(alpha_only=False) is None
+    if suspicious and not png_is_whole(content):
+        raise Unreadable(Reason.TRUNCATED, "fewer pixels than the header announces")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -186,21 +270,35 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    top = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", top.size, "white"), top).convert("RGB")
+    result = Image.new("RGB", image.size)
+    for upper, lower in _strips(image):
+        box = (0, upper, image.width, lower)
+        strip = image.crop(box).convert("RGBA")
+        result.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), box)
+    return result
 
 
 def _grey16_to_rgb(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     largest = 4095 if tags.get(TIFF_BITS_PER_SAMPLE) == (12,) else 65535
-    values = np.asarray(image).astype(np.uint32)
-    grey = ((values * 255 + largest // 2) // largest).clip(0, 255).astype(np.uint8)
+    values = np.arange(65536)
+    table = ((values * 255 + largest // 2) // largest).clip(0, 255).astype(np.uint8)
     if tags.get(TIFF_PHOTOMETRIC) == 0:  # Pillow inverts white-is-zero for 8 bits, but not for 16
-        grey = 255 - grey
+        table = 255 - table
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey[values == transparent] = 255
+        table[values == transparent] = 255
+    pixels = np.asarray(image)
+    grey = np.empty(pixels.shape, dtype=np.uint8)
+    for upper, lower in _strips(image):
+        grey[upper:lower] = table[pixels[upper:lower]]
     return Image.fromarray(grey).convert("RGB")
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """First row, and the one behind the last, of each part that is converted by itself."""
+    rows = max(1, STRIP // image.width)
+    return ((upper, min(upper + rows, image.height)) for upper in range(0, image.height, rows))
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
@@ -212,19 +310,15 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _unidentified(content: bytes) -> Unreadable:
-    if content.startswith(SIGNATURES) or _is_webp(content):
+    if content.startswith(SIGNATURES) or is_webp(content):
         return Unreadable(Reason.CORRUPT, "starts like an image, but its header is incomplete or damaged")
     return Unreadable(Reason.NOT_AN_IMAGE, "not a JPEG, PNG, BMP, TIFF or WebP image")
-
-
-def _is_webp(content: bytes) -> bool:
-    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
 
 def _cut_short(content: bytes) -> Unreadable | None:
     """A file that names a place beyond its own end, where Pillow only says "damaged"."""
     needed = 0
-    if _is_webp(content):  # names its length
+    if is_webp(content):  # names its length
         needed = int.from_bytes(content[4:8], "little") + 8
     elif content[:4] in TIFF_ORDERS:  # names the place of its first directory
         needed = int.from_bytes(content[4:8], TIFF_ORDERS[content[:4]]) + 2

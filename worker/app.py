@@ -9,12 +9,13 @@ costs one child, time limits work, and CUDA is never carried over a fork.
 import json
 import logging
 import os
+import secrets
 import socket
 import ssl
 import threading
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
@@ -94,7 +95,7 @@ def publish(messages: list[Message]) -> None:
             for message in messages:
                 app.send_task(
                     TASK,
-                    task_id=f"{message.batch}-{message.attempt}-{uuid4().hex}",
+                    task_id=_name(message),
                     args=(message.batch, message.attempt),
                     argsrepr=readable(message),
                     connection=connection,
@@ -119,7 +120,7 @@ def messages_waiting() -> set[tuple[int, int]]:
     """
     try:
         with app.connection_for_write() as connection, connection.channel() as channel:
-            waiting: list[bytes] = channel.client.lrange(QUEUE, 0, LOOKED_AT - 1)
+            waiting: list[bytes] = channel.client.lrange(KEY_PREFIX + QUEUE, 0, LOOKED_AT - 1)
     except (OperationalError, OSError) as error:
         raise BrokerAway(broker_sentence(error)) from error
     except Exception as error:
@@ -129,11 +130,16 @@ def messages_waiting() -> set[tuple[int, int]]:
     return {ids for message in waiting if (ids := _ids(message)) is not None}
 
 
+def _name(message: Message) -> str:
+    """A new UUID from which batch (its first half) and attempt (the next quarter) can be read."""
+    return str(UUID(int=message.batch << 64 | message.attempt << 32 | secrets.randbits(32)))
+
+
 def _ids(message: bytes) -> tuple[int, int] | None:
     """Which batch and attempt a message on the queue is about, by the id that `publish` gave it."""
     try:
-        batch, attempt, _ = json.loads(message)["headers"]["id"].split("-")
-        return int(batch), int(attempt)
+        number = UUID(json.loads(message)["headers"]["id"]).int
+        return number >> 64, number >> 32 & 0xFFFFFFFF
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # none of ours
         return None
 

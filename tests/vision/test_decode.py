@@ -209,6 +209,18 @@ def test_sixteen_bit_colour_keeps_its_upper_byte(tmp_path: Path) -> None:
     assert colours(decoded(tmp_path, content)) == [(0x10, 0x20, 0xFF)]
 
 
+@pytest.mark.parametrize("kind", ["grey16", "alpha"])
+def test_a_conversion_in_strips_gives_the_pixels_of_one_in_a_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    noise = np.random.default_rng(4).integers(0, 256, (9, 8, 4), dtype=np.uint8)
+    pixels = noise if kind == "alpha" else np.ascontiguousarray(noise).view(np.uint16)[..., 0]
+    content = encoded(Image.fromarray(pixels), "PNG")
+    whole = decoded(tmp_path, content)
+    monkeypatch.setattr("vision.decode.STRIP", 16)  # pixels: four strips of two rows, and one of a single row
+    assert decoded(tmp_path, content).tobytes() == whole.tobytes()
+
+
 # EXIF orientation -> where the upper left, upper right, lower left, lower right stored corner belongs, upright.
 ORIENTATIONS: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda stored: stored,
