@@ -238,6 +238,6 @@ def _result(verdict: Verdict, claim: batches.Claim) -> NewResult:
 
 
 @pytest.fixture
-def rows(sqlite_url: str) -> Rows:
+def rows(sqlite_with_tables: str) -> Rows:
     """An empty database, and the means to fill it."""
-    return Rows(engine=open_database(sqlite_url))
+    return Rows(engine=open_database(sqlite_with_tables))

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from db.engine import Engine, connect
-from db.schema import upgrade
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """An engine on an upgraded, empty database; each test runs on either kind."""
-    made = connect(database_url)
-    upgrade(made)
+def engine(database_with_tables: str) -> Iterator[Engine]:
+    """An engine on empty tables; each test runs on either kind."""
+    made = connect(database_with_tables)
     yield made
     made.dispose()

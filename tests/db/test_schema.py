@@ -50,11 +50,13 @@ def test_an_empty_postgresql_asks_for_the_upgrade(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize(("found", "sentence"), [("0000", "inspectq db upgrade"), ("9999", "Update inspectq")])
-def test_an_older_or_newer_schema_is_said_so(engine: Engine, database_url: str, found: str, sentence: str) -> None:
+def test_an_older_or_newer_schema_is_said_so(
+    engine: Engine, database_with_tables: str, found: str, sentence: str
+) -> None:
     with writing(engine) as session:
         session.execute(text("UPDATE alembic_version SET version_num = :found"), {"found": found})
     with pytest.raises(SchemaMismatch, match=sentence):
-        open_database(database_url)
+        open_database(database_with_tables)
 
 
 def test_two_upgrades_at_once_take_turns(database_url: str) -> None:

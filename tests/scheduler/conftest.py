@@ -9,8 +9,8 @@ from db.schema import open_database
 
 
 @pytest.fixture
-def engine(sqlite_url: str) -> Iterator[Engine]:
-    """An engine on an empty SQLite database."""
-    made = open_database(sqlite_url)
+def engine(sqlite_with_tables: str) -> Iterator[Engine]:
+    """An engine on a SQLite database with empty tables."""
+    made = open_database(sqlite_with_tables)
     yield made
     made.dispose()
