@@ -9,7 +9,6 @@ its target is opened in the same way.
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Sequence
@@ -121,8 +120,10 @@ def read_file(path: bytes | str | Path, max_bytes: int, *, folder: InspectedFold
     """The bytes of a regular file. Raises `Unreadable` (permanent) or `StorageTrouble` (try again)."""
     try:
         descriptor = os.open(path, _FILE) if folder is None else folder.open(os.fsencode(path))
-        with io.FileIO(descriptor) as file:
-            content = _read_regular(file, max_bytes)
+        try:
+            content = _read_regular(descriptor, max_bytes)
+        finally:
+            os.close(descriptor)
     except ValueError as error:  # a name with a zero byte inside can belong to no file
         raise Unreadable(Reason.VANISHED, "no file can have this name") from error
     except MemoryError as error:
@@ -135,8 +136,8 @@ def read_file(path: bytes | str | Path, max_bytes: int, *, folder: InspectedFold
     return FileBytes(content=content, sha256=hashlib.sha256(content).hexdigest())
 
 
-def _read_regular(file: io.FileIO, max_bytes: int) -> bytes:
-    status = os.fstat(file.fileno())
+def _read_regular(descriptor: int, max_bytes: int) -> bytes:
+    status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable(Reason.NOT_A_FILE)
     expected = status.st_size
@@ -144,7 +145,7 @@ def _read_regular(file: io.FileIO, max_bytes: int) -> bytes:
     total = 0
     # The file may grow while it is read, so the limit counts what arrived and not only what fstat announced.
     while expected <= max_bytes and total <= max_bytes:
-        chunk = file.read(max(expected - total, 0) + GROWTH)
+        chunk = os.read(descriptor, max(expected - total, 0) + GROWTH)
         if not chunk:
             break
         chunks.append(chunk)
