@@ -81,6 +81,11 @@ TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
 
 
+# These codecs report a lack of memory as damage. Bytes per pixel that decoding takes: Pillow's own four, and in
+# JPEG the coefficients of a progressive one, in WebP two canvases, the decoded frame and its copy.
+MUTE_CODECS = {"JPEG": 12, "MPO": 12, "WEBP": 24}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is refused before it costs memory."""
@@ -128,6 +133,7 @@ def decode(content: bytes, max_pixels: int) -> Image.Image:
     if not content:
         raise Unreadable(Reason.EMPTY_FILE)
     _raise_pillow_ceiling(max_pixels)
+    _check_canvas(content, max_pixels)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_header(image, max_pixels)
@@ -138,6 +144,7 @@ def decode(content: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable(Reason.TOO_LARGE_PIXELS, f"more pixels than the limit of {max_pixels}") from error
     except DECODE_ERRORS as error:
+        _rule_out_memory(content)
         raise _cut_short(content) or _damaged(error) from error
 
 
@@ -154,13 +161,33 @@ def _raise_pillow_ceiling(max_pixels: int) -> None:
 
 def _check_header(image: Image.Image, max_pixels: int) -> None:
     """Refuse, before a pixel is decoded, what would cost too much or could only be inspected in part."""
-    if image.width * image.height > max_pixels:
-        detail = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
-        raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
+    _check_pixels(image.width, image.height, max_pixels)
     if image.width == 0 or image.height == 0:
         raise Unreadable(Reason.CORRUPT, f"{image.width} x {image.height} pixels")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise Unreadable(Reason.MULTIPLE_FRAMES)
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"{width} x {height} pixels, the limit is {max_pixels}")
+
+
+def _check_canvas(content: bytes, max_pixels: int) -> None:
+    """Pillow makes room for the whole of a WebP picture before it says how large that is."""
+    if (size := _webp_size(content)) is not None:
+        _check_pixels(*size, max_pixels)
+
+
+def _rule_out_memory(content: bytes) -> None:
+    """Raises MemoryError where there is too little of it for this picture, so that its damage is not proven."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            needed = image.width * image.height * MUTE_CODECS.get(image.format or "", 0)
+    except DECODE_ERRORS:
+        width, height = _webp_size(content) or (0, 0)
+        needed = width * height * MUTE_CODECS["WEBP"]
+    np.empty(needed, dtype=np.uint8)  # reserved, not touched
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -219,6 +246,21 @@ def _unidentified(content: bytes) -> Unreadable:
 
 def _is_webp(content: bytes) -> bool:
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+
+
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels, by the first chunk of a WebP file; None where it does not say."""
+    kind, head = content[12:16], content[20:30]
+    if not _is_webp(content) or len(head) < 10:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    return None
 
 
 def _cut_short(content: bytes) -> Unreadable | None:
