@@ -12,6 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.poison import marked, poison_decoders
 from tests.vision.conftest import blocks
 from vision.decode import Limits, Reason, StorageTrouble, Unreadable
 from vision.guard import Guard
@@ -21,29 +22,6 @@ from vision.preprocessing import Preprocessing
 SMALL = Preprocessing(size=32)
 SOON = Limits(decode_seconds=2, decode_memory=512 * 2**20)
 
-# Found by every Python that starts with this folder on its path: an image with a mark at its end is poison.
-POISON = """
-import os, signal
-from pathlib import Path
-from PIL import Image
-
-opened, died = Image.open, Path(__file__).with_name("died")
-
-def poisoned(stream, *args, **options):
-    mark = stream.getvalue()[-8:].strip(b"-")
-    if mark.startswith(b"SIG") or (mark == b"ONCE" and not died.exists()):
-        died.touch()
-        os.kill(os.getpid(), getattr(signal, mark.decode(), signal.SIGSEGV))
-    while mark == b"HANG":
-        signal.pause()
-    hoard = []
-    while mark == b"SWALLOW":
-        hoard.append(bytearray(2**24))
-    return opened(stream, *args, **options)
-
-Image.open = poisoned
-"""
-
 
 def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
@@ -52,15 +30,12 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
 
 
 def poison(mark: str) -> bytes:
-    return encoded(Image.fromarray(blocks(3))) + mark.encode().rjust(8, b"-")
+    return marked(encoded(Image.fromarray(blocks(3))), mark)
 
 
 @pytest.fixture
 def _poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(POISON)
-    monkeypatch.syspath_prepend(folder)
+    poison_decoders(tmp_path / "site", monkeypatch)
 
 
 @pytest.fixture(autouse=True)
