@@ -22,6 +22,7 @@ from db.models import OPEN_JOBS, Batch, BatchState, InspectionResult, JobState
 from db.schema import upgrade
 from scheduler.submission import submit
 from tests.networks import add_random_model
+from worker.lifecycle import STOP
 
 IMAGES = 24
 EDGE = 1600  # pixels: large enough that a batch takes seconds, and can be met while it runs
@@ -82,6 +83,12 @@ def eventually(look: Callable[[], T], what: str, services: dict[str, LocalProces
     return seen
 
 
+def ignores(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (number - 1) & 1)
+
+
 def loaded_torch(pid: int) -> bool:
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
@@ -107,6 +114,8 @@ def test_a_worker_whose_child_is_killed_or_that_is_told_to_stop_lets_go_at_once(
     job = submit(engine, folder, model="tiny", priority=0, batch_images=12)
     child = eventually(child_at_work, "a child with a loaded model and a claimed batch", services)
     assert not loaded_torch(worker.pid), "the parent must never load torch"
+    assert ignores(worker.pid, STOP), "a child that is still starting inherits this, and survives being told to stop"
+    assert not ignores(child.pid, STOP)
     os.kill(child.pid, signal.SIGKILL)
     eventually(ended, "the end of the job", services)
     with reading(engine) as session:
