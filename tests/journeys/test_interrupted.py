@@ -57,7 +57,7 @@ def test_sigterm_gives_the_batch_in_hand_back_at_once(engine: Engine, tmp_path: 
 
     def at_work() -> bool:
         """A batch's folder is held open as long as its images are read."""
-        return any(os.readlink(entry) == str(folder) for entry in descriptors.iterdir() if entry.is_symlink())
+        return any(entry.readlink() == folder for entry in descriptors.iterdir() if entry.is_symlink())
 
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (claimed(engine) and at_work()):
