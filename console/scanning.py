@@ -27,6 +27,7 @@ from scheduler.planning import PlanningBounds
 log = logging.getLogger(__name__)
 
 EMBEDDED_WINDOW = 2  # one process works on one batch; the second is there so that planning never holds it up
+EMBEDDED_LOST_AFTER_SECONDS = 1.0  # the queue is this process's own: what an earlier one had on its is lost
 WATCH_SECONDS = 0.5
 SERVICES_SECONDS = 5  # by then a living scheduler has planned, and a living worker begun
 
@@ -46,6 +47,7 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
         max_attempts=settings.max_attempts,
         storage_patience=settings.storage_patience,
         bounds=PlanningBounds(roots=settings.root_folders, max_files=settings.max_files),
+        lost_after=EMBEDDED_LOST_AFTER_SECONDS,
     )
 
     def end_process(reason: str) -> None:

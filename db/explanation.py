@@ -26,8 +26,9 @@ class OpenBatches:
 
 def open_batches(session: Session, job: int) -> OpenBatches:
     """Counted by state."""
-    query = select(Batch.state, func.count()).where(Batch.job_id == job, Batch.state.in_(OPEN_BATCHES))
-    counts = dict(session.execute(query.group_by(Batch.state)).tuples().all())
+    number = func.count().label("number")
+    query = select(Batch.state, number).where(Batch.job_id == job, Batch.state.in_(OPEN_BATCHES))
+    counts = {row.state: row.number for row in session.execute(query.group_by(Batch.state))}
     return OpenBatches(
         planned=counts.get(BatchState.PLANNED, 0),
         dispatched=counts.get(BatchState.DISPATCHED, 0),

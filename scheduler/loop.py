@@ -32,7 +32,10 @@ LOOK_SECONDS = 5  # between two looks at the queue's content
 
 
 class Scheduler:
-    """`publish` puts messages on the queue; `held` says which (batch, attempt) wait there for a worker."""
+    """`publish` puts messages on the queue; `held` says which (batch, attempt) wait there for a worker.
+
+    A message that is neither there nor claimed after `lost_after` seconds is sent again.
+    """
 
     def __init__(
         self,
@@ -44,8 +47,10 @@ class Scheduler:
         max_attempts: int,
         storage_patience: float,
         bounds: PlanningBounds,
+        lost_after: float = LOST_AFTER_SECONDS,
     ) -> None:
         self._engine = engine
+        self._lost_after = lost_after
         self._publish = publish
         self._held = held
         self._window = window
@@ -132,12 +137,12 @@ class Scheduler:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
         with reading(self._engine) as session:
-            late = batches.late(session, longer_than_seconds=LOST_AFTER_SECONDS)
+            late = batches.late(session, longer_than_seconds=self._lost_after)
         if late:
             held = self._held()
             missing = [batch for batch, attempt in late if (batch, attempt) not in held]
             with writing(self._engine) as session:
-                if lost := batches.resend(session, missing, longer_than_seconds=LOST_AFTER_SECONDS):
+                if lost := batches.resend(session, missing, longer_than_seconds=self._lost_after):
                     log.warning("%d batches are sent again: their messages are neither on the queue nor claimed", lost)
         self._looked_at = time.monotonic()
 

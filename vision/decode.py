@@ -108,6 +108,11 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
+# These codecs report a lack of memory as damage. Bytes per pixel that decoding takes: Pillow's own four, and in
+# JPEG the coefficients of a progressive one, in WebP two canvases, the decoded frame and its copy.
+MUTE_CODECS = {"JPEG": 12, "MPO": 12, "WEBP": 24}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is refused before it costs memory."""
@@ -169,6 +174,7 @@ def decode(content: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable(Reason.TOO_LARGE_PIXELS, f"more pixels than the limit of {max_pixels}") from error
     except DECODE_ERRORS as error:
+        _rule_out_memory(content)
         raise _cut_short(content) or _damaged(error) from error
 
 
@@ -245,6 +251,16 @@ def _check_last_row(image: Image.Image, content: bytes) -> None:
     suspicious = png_is_interlaced(content) or last_row.getbbox(alpha_only=False) is None
     if suspicious and not png_is_whole(content):
         raise Unreadable(Reason.TRUNCATED, "fewer pixels than the header announces")
+
+
+def _rule_out_memory(content: bytes) -> None:
+    """Raises MemoryError where there is too little of it for this picture, so that its damage is not proven."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            needed = image.width * image.height * MUTE_CODECS.get(image.format or "", 0)
+    except DECODE_ERRORS:
+        needed = webp_pixels(content) * MUTE_CODECS["WEBP"] if is_webp(content) else 0
+    np.empty(needed, dtype=np.uint8)  # reserved, not touched
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -45,6 +45,12 @@ def own_database() -> Engine:
     return open_database(settings().effective_database_url)
 
 
+@signals.worker_init.connect
+def _spare_the_young(**_: Any) -> None:
+    """A child inherits this until it listens; by default the signal would end one that is still starting."""
+    signal.signal(STOP, signal.SIG_IGN)
+
+
 @signals.worker_process_init.connect
 def _listen(**_: Any) -> None:
     def stop(*_: Any) -> None:

@@ -46,7 +46,12 @@ def scheduler(engine: Engine, queue: Queue) -> Scheduler:
     return make_scheduler(engine, queue.publish, queue)
 
 
-def make_scheduler(engine: Engine, publish: Callable[[list[Message]], None], queue: Queue) -> Scheduler:
+def make_scheduler(
+    engine: Engine,
+    publish: Callable[[list[Message]], None],
+    queue: Queue,
+    lost_after: float = loop.LOST_AFTER_SECONDS,
+) -> Scheduler:
     return Scheduler(
         engine,
         publish=publish,
@@ -55,14 +60,15 @@ def make_scheduler(engine: Engine, publish: Callable[[list[Message]], None], que
         max_attempts=2,
         storage_patience=60,
         bounds=PlanningBounds(),
+        lost_after=lost_after,
     )
 
 
 @pytest.fixture
-def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every message is late, and every tick looks for it."""
-    monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
+def eager(engine: Engine, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
+    """To it every message is late, and it looks for it with every tick."""
     monkeypatch.setattr(loop, "LOOK_SECONDS", 0)
+    return make_scheduler(engine, queue.publish, queue, lost_after=-1)
 
 
 def states(engine: Engine) -> list[BatchState]:
@@ -113,42 +119,37 @@ def test_while_the_broker_is_away_nothing_counts_as_sent(engine: Engine, schedul
     assert len(queue.messages) == 2
 
 
-@pytest.mark.usefixtures("looks_at_once")
-def test_messages_that_the_queue_lost_are_sent_again(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+def test_messages_that_the_queue_lost_are_sent_again(engine: Engine, eager: Scheduler, queue: Queue) -> None:
     add_job(engine, [["a"], ["b"]])
-    scheduler.tick()
-    scheduler.tick()
+    eager.tick()
+    eager.tick()
     assert len(queue.messages) == 2, "what the queue still holds is not sent twice"
     queue.messages.clear()
-    scheduler.tick()
+    eager.tick()
     assert len(queue.messages) == 2
 
 
-@pytest.mark.usefixtures("looks_at_once")
-def test_only_the_message_that_is_missing_is_sent_again(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+def test_only_the_message_that_is_missing_is_sent_again(engine: Engine, eager: Scheduler, queue: Queue) -> None:
     add_job(engine, [["a"], ["b"], ["c"]])
-    scheduler.tick()
+    eager.tick()
     lost = queue.messages.pop(1)
-    scheduler.tick()
+    eager.tick()
     assert sorted(message.batch for message in queue.messages) == [1, 2, 3]
     assert queue.messages[-1] == lost
 
 
-@pytest.mark.usefixtures("looks_at_once")
-def test_a_claimed_batch_is_not_sent_again(engine: Engine, scheduler: Scheduler, queue: Queue) -> None:
+def test_a_claimed_batch_is_not_sent_again(engine: Engine, eager: Scheduler, queue: Queue) -> None:
     add_job(engine, [["a"]])
-    scheduler.tick()
+    eager.tick()
     message = queue.messages.pop()
     with writing(engine) as session:
         assert batches.claim(session, message.batch, message.attempt, worker="w", lease_seconds=60)
-    scheduler.tick()
+    eager.tick()
     assert queue.messages == []
 
 
-def test_the_queue_is_not_looked_at_with_every_tick(
-    engine: Engine, scheduler: Scheduler, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "LOST_AFTER_SECONDS", -1)
+def test_the_queue_is_not_looked_at_with_every_tick(engine: Engine, queue: Queue) -> None:
+    scheduler = make_scheduler(engine, queue.publish, queue, lost_after=-1)
     add_job(engine, [["a"]])
     scheduler.tick()
     queue.messages.clear()

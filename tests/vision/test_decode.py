@@ -348,6 +348,16 @@ def test_huge_dimensions_are_refused_on_the_header(tmp_path: Path) -> None:
     assert fault.sha256 is not None
 
 
+@pytest.mark.parametrize("options", [{"lossless": True}, {}, {"exif": b"Exif\0\0"}], ids=["VP8L", "VP8", "VP8X"])
+def test_a_webp_is_measured_before_pillow_makes_room_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    content = encoded(Image.new("RGB", (300, 7), "red"), "WEBP", **options)
+    monkeypatch.setattr(Image, "open", None)
+    fault = refused(tmp_path, content, Limits(max_pixels=2099))
+    assert (fault.reason, fault.detail) == (Reason.TOO_LARGE_PIXELS, "300 x 7 pixels, the limit is 2099")
+
+
 def test_the_pixel_limit_is_exact_and_holds_below_pillows_own(tmp_path: Path) -> None:
     content = encoded(Image.new("L", (20, 10)), "PNG")
     assert decoded(tmp_path, content, Limits(max_pixels=200)).size == (20, 10)

@@ -11,7 +11,15 @@ from tests.vision.conftest import blocks
 from vision.checkpoint import Checkpoint, load_checkpoint
 from vision.network import Network
 from vision.preprocessing import Preprocessing
-from vision.runtime import DeviceUnavailable, InvalidScore, Runtime, TorchRuntime, choose_device
+from vision.runtime import (
+    DeviceFailed,
+    DeviceOutOfMemory,
+    DeviceUnavailable,
+    InvalidScore,
+    Runtime,
+    TorchRuntime,
+    choose_device,
+)
 
 
 @pytest.fixture
@@ -71,3 +79,57 @@ def test_auto_takes_what_is_there() -> None:
 def test_a_device_that_is_not_there_is_refused_by_name(wanted: str) -> None:
     with pytest.raises(DeviceUnavailable, match=repr(wanted)):
         choose_device(wanted)
+
+
+def runtime_of_a_device(checkpoint: Checkpoint, error: Exception, *, from_rows: int) -> tuple[TorchRuntime, list[int]]:
+    """A runtime whose device raises `error` for so many rows and more; the list tells the rows of every try."""
+    tried: list[int] = []
+
+    def forward(_: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
+        tried.append(len(arguments[0]))
+        if len(arguments[0]) >= from_rows:
+            raise error
+
+    checkpoint.network.register_forward_pre_hook(forward)
+    return TorchRuntime(checkpoint, "cpu"), tried
+
+
+@pytest.mark.parametrize("from_rows", [2, 5])
+def test_a_batch_too_large_for_the_device_is_scored_in_pieces_and_keeps_its_order(
+    checkpoint: Checkpoint, checkpoint_path: Path, batch: torch.Tensor, from_rows: int
+) -> None:
+    runtime, tried = runtime_of_a_device(checkpoint, torch.OutOfMemoryError("CUDA out of memory"), from_rows=from_rows)
+    expected = TorchRuntime(load_checkpoint(checkpoint_path), "cpu").score(batch)
+    scores = runtime.score(batch)
+    assert (scores.dtype, scores.shape) == (expected.dtype, expected.shape)
+    assert scores == pytest.approx(expected, abs=1e-5)
+    assert tried[0] == 9, "the whole batch is tried first"
+    assert sum(rows for rows in tried if rows < from_rows) == 9, "no row is scored twice"
+
+
+def test_a_device_without_room_for_one_image_is_told_from_one_that_failed(
+    checkpoint: Checkpoint, batch: torch.Tensor
+) -> None:
+    runtime, tried = runtime_of_a_device(checkpoint, torch.OutOfMemoryError("CUDA out of memory"), from_rows=1)
+    with pytest.raises(DeviceOutOfMemory, match=r"cpu has no memory for a single image: CUDA out of memory"):
+        runtime.score(batch)
+    assert tried == [9, 4, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered\nmore"), DeviceFailed),
+        (torch.AcceleratorError("launch failure"), DeviceFailed),
+        (RuntimeError("shapes cannot be multiplied"), RuntimeError),
+        (ZeroDivisionError("a fault of ours"), ZeroDivisionError),
+    ],
+)
+def test_an_error_of_the_device_is_told_from_one_of_the_code(
+    checkpoint: Checkpoint, batch: torch.Tensor, error: Exception, expected: type[Exception]
+) -> None:
+    runtime, tried = runtime_of_a_device(checkpoint, error, from_rows=1)
+    with pytest.raises(expected) as caught:
+        runtime.score(batch)
+    assert type(caught.value) is expected
+    assert tried == [9], "neither is tried again"
