@@ -19,6 +19,7 @@ Nothing here needs torch.
 """
 
 import io
+import math
 import struct
 import warnings
 import zlib
@@ -39,7 +40,7 @@ from vision.header import (
     png_is_interlaced,
     png_is_whole,
     webp_end_is_missing,
-    webp_pixels,
+    webp_size,
 )
 from vision.reading import InspectedFolder, read_file
 from vision.suffixes import IMAGE_SUFFIXES
@@ -160,8 +161,8 @@ def decode(content: bytes, max_pixels: int) -> Image.Image:
     if not content:
         raise Unreadable(Reason.EMPTY_FILE)
     _raise_pillow_ceiling(max_pixels)
-    if is_webp(content) and webp_pixels(content) > max_pixels:
-        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"more pixels than the limit of {max_pixels}")
+    if is_webp(content):  # Pillow makes room for the whole picture before it says how large that is
+        _check_pixels(*webp_size(content), max_pixels)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_header(image, max_pixels)
@@ -190,9 +191,7 @@ def _raise_pillow_ceiling(max_pixels: int) -> None:
 
 def _check_header(image: Image.Image, max_pixels: int) -> None:
     """Refuse, before a pixel is decoded, what would cost too much or could only be inspected in part."""
-    if image.width * image.height > max_pixels:
-        detail = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
-        raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
+    _check_pixels(image.width, image.height, max_pixels)
     if max(image.size) > MAX_SIDE:
         detail = f"{image.width} x {image.height} pixels, the limit for one side is {MAX_SIDE}"
         raise Unreadable(Reason.TOO_LARGE_PIXELS, detail)
@@ -200,6 +199,11 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
         raise Unreadable(Reason.CORRUPT, f"{image.width} x {image.height} pixels")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise Unreadable(Reason.MULTIPLE_FRAMES)
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise Unreadable(Reason.TOO_LARGE_PIXELS, f"{width} x {height} pixels, the limit is {max_pixels}")
 
 
 def _check_promise(image: ImageFile.ImageFile, content: bytes) -> None:
@@ -259,7 +263,7 @@ def _rule_out_memory(content: bytes) -> None:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             needed = image.width * image.height * MUTE_CODECS.get(image.format or "", 0)
     except DECODE_ERRORS:
-        needed = webp_pixels(content) * MUTE_CODECS["WEBP"] if is_webp(content) else 0
+        needed = math.prod(webp_size(content)) * MUTE_CODECS["WEBP"] if is_webp(content) else 0
     np.empty(needed, dtype=np.uint8)  # reserved, not touched
 
 

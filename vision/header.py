@@ -26,19 +26,19 @@ def is_webp(content: bytes) -> bool:
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
 
-def webp_pixels(content: bytes) -> int:
-    """Width x height that the first chunk of a WebP file announces; 0 if it does not say."""
+def webp_size(content: bytes) -> tuple[int, int]:
+    """Width and height in pixels that the first chunk of a WebP file announces; zeros if it does not say."""
     kind, body = content[12:16], content[20:30]
     if len(body) < 10:
-        return 0
+        return 0, 0
     if kind == b"VP8X":
-        return (int.from_bytes(body[4:7], "little") + 1) * (int.from_bytes(body[7:10], "little") + 1)
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
     if kind == b"VP8L" and body[0] == 0x2F:
         sides = int.from_bytes(body[1:5], "little")
-        return ((sides & 0x3FFF) + 1) * ((sides >> 14 & 0x3FFF) + 1)
+        return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
     if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
-        return (int.from_bytes(body[6:8], "little") & 0x3FFF) * (int.from_bytes(body[8:10], "little") & 0x3FFF)
-    return 0
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    return 0, 0
 
 
 def webp_end_is_missing(content: bytes) -> bool:
