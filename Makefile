@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_AUDIT := pip-audit@2.10.1
+SEEDS ?= 1 2
 PACKAGES := db vision trainer worker scheduler console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint audit up lock clean
+.PHONY: help setup demo test faults lint audit up lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +32,9 @@ demo: $(STAMP) ## train, evaluate, scan and report on sample images, no service 
 
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP) ## the long fault storms, then the mutations that must not stand them (25 minutes; SEEDS="1 2 3")
+	@$(BIN)/python -m tests.storm.everything --postgresql $(SEEDS) --sqlite $(firstword $(SEEDS))
 
 lint: $(STAMP) ## ruff, mypy --strict and the import rule
 	@$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from db import batches, jobs
+from db import batches, jobs, plans
 from db.batches import Message
 from db.engine import Engine, Session, reading, writing
 from db.errors import BrokerAway, ServiceAway
@@ -96,12 +96,12 @@ class Scheduler:
         """Whoever led before plans nothing any more: its folders are free, and our own are walked anew."""
         self._planners.clear()
         with writing(self._engine) as session:
-            jobs.forget_planners(session)
+            plans.forget_planners(session)
 
     def _plan(self) -> bool:
         if len(self._planners) < PLANNED_AT_ONCE:
             with writing(self._engine) as session:
-                job = jobs.claim_planning(session, beside=[planner.id for planner in self._planners])
+                job = plans.claim(session, beside=[planner.id for planner in self._planners])
             if job is not None:
                 self._planners.append(Planner(self._engine, job, self._bounds))
         worked = bool(self._planners)
@@ -130,7 +130,7 @@ class Scheduler:
                 f"When that is mended: inspectq jobs retry {given_up.job}"
             )
             jobs.fail(session, given_up.job, reason)
-        for job, note in jobs.waited_too_long(session, patience_seconds=self._storage_patience):
+        for job, note in plans.waited_too_long(session, patience_seconds=self._storage_patience):
             jobs.fail(session, job, f"{note} That was {hours} ago. When it is mended: inspectq jobs retry {job}")
 
     def _resend_lost(self) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from db import jobs
+from db import jobs, plans
 from db.engine import Engine, writing
-from db.jobs import PlannedChunk
 from db.models import InspectionJob
 from db.paths import to_bytes, to_text
+from db.plans import PlannedChunk
 from scheduler.walk import Found, said, walk
 from vision.reading import OutsideRoots, allowed_root
 
@@ -90,9 +90,9 @@ class Planner:
         )
         self._seen = dict.fromkeys(Found, 0)
         with writing(self._engine) as session:
-            held = jobs.add_chunk(session, self._job, self._token, chunk)
+            held = plans.add_chunk(session, self._job, self._token, chunk)
             if held and complete:
-                held = jobs.finish_planning(session, self._job.id, self._token)
+                held = plans.finish(session, self._job.id, self._token)
         return held and not complete
 
     def _next_batches(self) -> list[list[str]]:
@@ -114,7 +114,7 @@ class Planner:
     def _rest(self, reason: str) -> None:
         log.warning("job %d: %s", self.id, reason)
         with writing(self._engine) as session:
-            jobs.rest_planning(session, self.id, self._token, reason=reason, pause_seconds=REST_SECONDS)
+            plans.rest(session, self.id, self._token, reason=reason, pause_seconds=REST_SECONDS)
 
     def _fail(self, reason: str) -> bool:
         with writing(self._engine) as session:

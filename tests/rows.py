@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from db import batches, checkpoints, evaluations, jobs
+from db import batches, checkpoints, evaluations, jobs, plans
 from db.batches import Claim
 from db.checkpoints import NewCheckpoint
 from db.engine import Engine, Session, writing
 from db.evaluations import NewDataset, NewEvaluation, NewTrainingRun
-from db.jobs import PlannedChunk
 from db.models import Checkpoint, DatasetSnapshot, Disposition
+from db.plans import PlannedChunk
 from db.results import NewResult
 
 DIGEST = "ab" * 32
@@ -124,12 +124,12 @@ def add_job(
             submitted_by="tester",
         ).id
     with writing(engine) as session:
-        claimed = jobs.claim_planning(session)
+        claimed = plans.claim(session)
         assert claimed is not None
         assert claimed.id == job
         chunk = PlannedChunk(batches=batches_of_paths, cursor=batches_of_paths[-1][-1], other_files=0, linked_folders=0)
-        assert jobs.add_chunk(session, claimed, claimed.planner_token or "", chunk)
-        assert jobs.finish_planning(session, job, claimed.planner_token or "")
+        assert plans.add_chunk(session, claimed, claimed.planner_token or "", chunk)
+        assert plans.finish(session, job, claimed.planner_token or "")
     return job
 
 

@@ -7,7 +7,6 @@ an image are verdicts (UNREADABLE); passing faults of the world give the batch b
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
@@ -19,20 +18,20 @@ from db import batches, jobs
 from db.batches import Claim
 from db.engine import Engine, Session, writing
 from db.errors import ServiceAway
-from db.models import Disposition
 from db.paths import to_bytes
 from db.results import NewResult
 from db.schema import open_database
 from db.settings import Settings, settings
 from vision.checkpoint import CheckpointAltered, CheckpointFormat, CheckpointMissing, load_checkpoint
 from vision.decode import Limits
-from vision.faults import OutOfMemory, Reason, StorageTrouble
+from vision.faults import OutOfMemory, StorageTrouble
 from vision.guard import Guard
-from vision.inspection import ImageScore, score_images
+from vision.inspection import score_images
 from vision.preprocessing import PreprocessingError
 from vision.reading import InspectedFolder, OutsideRoots
 from vision.runtime import DeviceFailed, DeviceOutOfMemory, DeviceUnavailable, InvalidScore, TorchRuntime
 from worker.lease import Lease, LeaseLost, WorkerStopping, kept
+from worker.verdicts import counted, doubt_vanished, verdict
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ LONGEST_WAIT_SECONDS = 5.0
 PAUSE_SECONDS = 8.0
 LONGEST_PAUSE_SECONDS = 120.0
 REST_SECONDS = 1.0
-SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
 MODELS_KEPT = 2  # jobs of an old and a new model side by side; each takes about 50 MB
 
 # What no attempt and no other worker can change.
@@ -125,7 +123,7 @@ class Inspector:
         except BaseException:
             self._let_go(held, lambda session: batches.give_back(session, held))
             raise
-        return f"{named}: {_counted(rows)}"
+        return f"{named}: {counted(rows)}"
 
     def _kept(self, held: Claim) -> AbstractContextManager[Lease]:
         place = self._workplace
@@ -203,10 +201,10 @@ class Inspector:
             )
             for path, outcome in zip(held.paths, stack.enter_context(closing(scores)), strict=True):
                 lease.check()
-                rows.append(_result(held, path, outcome, runtime, self._workplace.name))
+                rows.append(verdict(held, path, outcome, runtime, self._workplace.name))
                 if on_image is not None:
                     on_image()
-        _doubt_vanished(held, rows)
+        doubt_vanished(held, rows)
         return rows
 
     def _runtime(self, digest: str) -> TorchRuntime:
@@ -247,69 +245,9 @@ def from_settings(
     return Inspector(open_database(chosen.effective_database_url), workplace)
 
 
-def judge(score: float, held: Claim) -> tuple[str, Disposition]:
-    """(label, disposition) of a score by the job's operating point."""
-    label = held.positive_class if score >= held.fail_from else held.negative_class
-    if score < held.pass_below:
-        return label, Disposition.PASS
-    return label, Disposition.FAIL if score >= held.fail_from else Disposition.REVIEW
-
-
-def _result(held: Claim, path: str, outcome: ImageScore, runtime: TorchRuntime, worker: str) -> NewResult:
-    label, disposition = (None, Disposition.UNREADABLE) if outcome.score is None else judge(outcome.score, held)
-    return NewResult(
-        path=path,
-        sha256=outcome.sha256,
-        size=outcome.size,
-        width=outcome.width,
-        height=outcome.height,
-        score=outcome.score,
-        label=label,
-        disposition=disposition,
-        reason_code=outcome.reason,
-        detail=outcome.detail,
-        checkpoint_id=held.checkpoint_id,
-        operating_point_id=held.operating_point_id,
-        engine=runtime.engine,
-        precision=runtime.precision,
-        device=runtime.device,
-        worker=worker,
-    )
-
-
-def _doubt_vanished(held: Claim, rows: list[NewResult]) -> None:
-    """A file is gone for good only if its folder is there and it is not. Raises StorageTrouble otherwise."""
-    root = to_bytes(held.root)
-    for row in rows:
-        if row.reason_code != Reason.VANISHED:
-            continue
-        file = os.path.join(root, to_bytes(row.path))
-        if _is_away(root):
-            raise StorageTrouble(None, f"the job's folder {held.root} is not there, or empty: is it mounted?")
-        if os.path.exists(file):
-            raise StorageTrouble(None, f"{row.path} was away for a moment")
-        parent = os.path.dirname(file)
-        if held.waited_seconds < SUBFOLDER_PATIENCE_SECONDS and _is_away(parent):
-            raise StorageTrouble(None, f"the folder of {row.path} is not there, or empty: is it mounted?")
-
-
-def _is_away(folder: bytes) -> bool:
-    """A folder that is not mounted is missing, or an empty mount point."""
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return True
-
-
 def _pause(times: int) -> float:
     """Seconds before the next attempt, after so many like this one."""
     return min(PAUSE_SECONDS * 2.0 ** min(times, 10), LONGEST_PAUSE_SECONDS)
-
-
-def _counted(rows: list[NewResult]) -> str:
-    counts = Counter(row.disposition for row in rows)
-    return ", ".join(f"{counts[disposition]} {disposition}" for disposition in Disposition if counts[disposition])
 
 
 def patiently(ask: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import Engine
 
-from db import batches, checkpoints, evaluations, jobs
+from db import batches, checkpoints, evaluations, jobs, plans
 from db.engine import writing
 from db.models import Disposition, ModelStatus
 from db.paths import to_text
@@ -144,14 +144,14 @@ class Rows:
         paths = sorted(by_path)
         chunks = [paths[start : start + 8] for start in range(0, len(paths), 8)]
         with writing(self.engine) as session:
-            planned = jobs.claim_planning(session)
+            planned = plans.claim(session)
             assert planned is not None
             assert planned.planner_token is not None
             chunk = jobs.PlannedChunk(
                 batches=chunks, cursor=paths[-1] if paths else None, other_files=2, linked_folders=0
             )
-            jobs.add_chunk(session, planned, planned.planner_token, chunk)
-            jobs.finish_planning(session, job, planned.planner_token)
+            plans.add_chunk(session, planned, planned.planner_token, chunk)
+            plans.finish(session, job, planned.planner_token)
         with writing(self.engine) as session:
             for message in batches.dispatch(session, window=1000)[: None if finished else 1]:
                 claim = batches.claim(session, message.batch, message.attempt, worker="w1", lease_seconds=60)

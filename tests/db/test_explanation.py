@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from db import batches, checkpoints, heartbeats, jobs
+from db import batches, checkpoints, heartbeats, jobs, plans
 from db.clock import database_now
 from db.engine import Engine, reading, writing
 from db.explanation import OpenBatches, explain, open_batches
@@ -54,12 +54,12 @@ def test_in_a_cluster_missing_services_are_named(engine: Engine) -> None:
 def test_a_folder_that_cannot_be_listed_is_named_with_its_time(engine: Engine) -> None:
     job = pending(engine)
     with writing(engine) as session:
-        planned = jobs.claim_planning(session)
+        planned = plans.claim(session)
         assert planned is not None
         assert planned.planner_token is not None
     assert said(engine, job)[-1] == "Its folder is still being listed."
     with writing(engine) as session:
-        jobs.rest_planning(session, job, planned.planner_token, reason="Waiting: it is empty", pause_seconds=60)
+        plans.rest(session, job, planned.planner_token, reason="Waiting: it is empty", pause_seconds=60)
         since = jobs.get(session, job).waiting_since
     assert since is not None
     assert said(engine, job)[-1] == f"The folder has not been listed since {since.isoformat(timespec='seconds')}."

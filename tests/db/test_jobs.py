@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import select, text, update
 
-from db import batches, checkpoints, jobs
+from db import batches, checkpoints, jobs, plans
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, Refused
-from db.jobs import PlannedChunk
 from db.models import AuditEvent, Batch, Disposition, InspectionJob, InspectionResult, JobState
+from db.plans import PlannedChunk
 from tests.rows import add_job, add_model, claim_next, inspect_all, verdicts
 
 
@@ -46,31 +46,31 @@ def test_a_submitted_job_waits_and_is_audited(engine: Engine) -> None:
 def test_only_one_of_two_schedulers_plans_a_job(engine: Engine) -> None:
     submit(engine)
     with writing(engine) as session:
-        assert jobs.claim_planning(session) is not None
+        assert plans.claim(session) is not None
     with writing(engine) as session:
-        assert jobs.claim_planning(session) is None
+        assert plans.claim(session) is None
 
 
 def test_a_planner_that_died_is_followed_by_one_that_goes_on_at_its_cursor(engine: Engine) -> None:
     job = submit(engine)
     with writing(engine) as session:
-        dead = jobs.claim_planning(session)
+        dead = plans.claim(session)
         assert dead is not None
         dead_token = dead.planner_token or ""
-        assert jobs.add_chunk(session, dead, dead_token, chunk("a", "b"))
+        assert plans.add_chunk(session, dead, dead_token, chunk("a", "b"))
     with writing(engine) as session:
         session.execute(update(InspectionJob).values(planner_lease_until=None))
     with writing(engine) as session:
-        heir = jobs.claim_planning(session)
+        heir = plans.claim(session)
         assert heir is not None
         assert heir.cursor == "b"
         heir_token = heir.planner_token or ""
     with writing(engine) as session:
-        assert not jobs.add_chunk(session, dead, dead_token, chunk("c"))
-        assert not jobs.finish_planning(session, job, dead_token)
+        assert not plans.add_chunk(session, dead, dead_token, chunk("c"))
+        assert not plans.finish(session, job, dead_token)
     with writing(engine) as session:
-        assert jobs.add_chunk(session, heir, heir_token, chunk("c"))
-        assert jobs.finish_planning(session, job, heir_token)
+        assert plans.add_chunk(session, heir, heir_token, chunk("c"))
+        assert plans.finish(session, job, heir_token)
     with reading(engine) as session:
         row = jobs.get(session, job)
         sequences = session.scalars(select(Batch.sequence).order_by(Batch.sequence)).all()
@@ -202,7 +202,7 @@ def test_a_failed_job_can_be_cancelled_so_that_its_ledger_closes(engine: Engine)
 def test_the_ghost_of_a_dead_planner_cannot_fail_the_job_of_its_heir(engine: Engine) -> None:
     job = submit(engine)
     with writing(engine) as session:
-        assert jobs.claim_planning(session)
+        assert plans.claim(session)
     with writing(engine) as session:
         assert not jobs.fail(session, job, "stale", planner_token="another's")
     assert state_of(engine, job) is JobState.PLANNING

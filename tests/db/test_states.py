@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select, update
 
-from db import batches, checkpoints, jobs
+from db import batches, checkpoints, jobs, plans
 from db.batches import Claim, Message
 from db.clock import database_now
 from db.engine import Engine, Session, reading, writing
 from db.errors import Refused
-from db.jobs import PlannedChunk
 from db.models import OPEN_JOBS, Batch, BatchState, Checkpoint, InspectionJob, InspectionResult, JobState
+from db.plans import PlannedChunk
 from tests.rows import add_model, verdicts
 
 FOLDER = [f"{number}.jpg" for number in range(7)]  # what the walk finds, in order
@@ -83,7 +83,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def a_planner_claims(self) -> None:
         with writing(self.engine) as session:
-            claimed = jobs.claim_planning(session)
+            claimed = plans.claim(session)
         if claimed is not None:
             assert claimed.id == self.job
             self.planners.append(Planning(claimed))
@@ -96,22 +96,22 @@ class Machine(RuleBasedStateMachine):
         chunks = [paths[start : start + 2] for start in range(0, len(paths), 2)]
         chunk = PlannedChunk(batches=chunks, cursor=paths[-1] if paths else None, other_files=0, linked_folders=0)
         with writing(self.engine) as session:
-            if jobs.add_chunk(session, planner.job, planner.token, chunk):
+            if plans.add_chunk(session, planner.job, planner.token, chunk):
                 planner.left = planner.left[images:]
                 if not planner.left:
-                    jobs.finish_planning(session, self.job, planner.token)
+                    plans.finish(session, self.job, planner.token)
 
     @precondition(lambda self: self.planners)
     @rule(which=INDEX)
     def a_planner_finds_the_folder_away(self, which: int) -> None:
         planner = self.planners[which % len(self.planners)]
         with writing(self.engine) as session:
-            jobs.rest_planning(session, self.job, planner.token, reason="away", pause_seconds=0)
+            plans.rest(session, self.job, planner.token, reason="away", pause_seconds=0)
 
     @rule()
     def another_scheduler_begins_to_lead(self) -> None:
         with writing(self.engine) as session:
-            jobs.forget_planners(session)
+            plans.forget_planners(session)
 
     # The schedulers.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from db import batches, heartbeats, jobs, leadership
+from db import batches, heartbeats, jobs, leadership, plans
 from db.batches import Message
 from db.clock import database_now
 from db.engine import Engine, reading, writing
@@ -231,7 +231,7 @@ def test_one_scheduler_leads_and_the_next_takes_over_its_folders(
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
     job = submit(engine, tmp_path / "images", model="tiny", priority=0, batch_images=2)
     with writing(engine) as session:
-        assert jobs.claim_planning(session) is not None
+        assert plans.claim(session) is not None
     sent, stop = threading.Event(), threading.Event()
 
     def publish(messages: list[Message]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from db import checkpoints, jobs
+from db import checkpoints, jobs, plans
 from db.engine import Engine, reading, writing
 from db.errors import Refused
 from db.models import Batch, InspectionJob, JobState
@@ -38,7 +38,7 @@ def job(engine: Engine, folder: Path) -> int:
 
 def claim(engine: Engine, bounds: PlanningBounds = PlanningBounds()) -> Planner:  # noqa: B008 - frozen
     with writing(engine) as session:
-        claimed = jobs.claim_planning(session)
+        claimed = plans.claim(session)
     assert claimed is not None
     return Planner(engine, claimed, bounds)
 
@@ -116,12 +116,12 @@ def test_a_folder_that_is_away_is_waited_for_and_then_planned_whole(
     if mount_point_stays:
         folder.mkdir()
     with writing(engine) as session:
-        jobs.forget_planners(session)
+        plans.forget_planners(session)
     assert not claim(engine).advance()
     with reading(engine) as session:
         row = jobs.get(session, job)
-        assert (row.state, jobs.waited_too_long(session, patience_seconds=60)) == (JobState.PLANNING, [])
-        assert [waiting for waiting, _ in jobs.waited_too_long(session, patience_seconds=-1)] == [job]
+        assert (row.state, plans.waited_too_long(session, patience_seconds=60)) == (JobState.PLANNING, [])
+        assert [waiting for waiting, _ in plans.waited_too_long(session, patience_seconds=-1)] == [job]
     assert "cannot be listed" in (row.state_reason or "")
     if mount_point_stays:
         folder.rmdir()

@@ -26,7 +26,8 @@ from tests.rows import add_job, claim_next
 from vision.checkpoint import load_checkpoint
 from vision.inspection import score_images
 from vision.runtime import DeviceFailed, DeviceOutOfMemory, TorchRuntime
-from worker.inspection import SUBFOLDER_PATIENCE_SECONDS, Inspector, from_settings, judge
+from worker.inspection import Inspector, from_settings
+from worker.verdicts import SUBFOLDER_PATIENCE_SECONDS, judge
 from worker.lease import Lease, kept
 
 NAMES = [f"{number}.png" for number in range(6)]

@@ -1,0 +1,76 @@
+"""Which verdict does the outcome of an image stand for, and which outcome is not to be believed?"""
+
+import os
+from collections import Counter
+
+from db.batches import Claim
+from db.models import Disposition
+from db.paths import to_bytes
+from db.results import NewResult
+from vision.faults import Reason, StorageTrouble
+from vision.inspection import ImageScore
+from vision.runtime import Runtime
+
+SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
+
+
+def judge(score: float, held: Claim) -> tuple[str, Disposition]:
+    """(label, disposition) of a score by the job's operating point."""
+    label = held.positive_class if score >= held.fail_from else held.negative_class
+    if score < held.pass_below:
+        return label, Disposition.PASS
+    return label, Disposition.FAIL if score >= held.fail_from else Disposition.REVIEW
+
+
+def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
+    """The row for one image: its outcome, judged, and what it was judged with."""
+    label, disposition = (None, Disposition.UNREADABLE) if outcome.score is None else judge(outcome.score, held)
+    return NewResult(
+        path=path,
+        sha256=outcome.sha256,
+        size=outcome.size,
+        width=outcome.width,
+        height=outcome.height,
+        score=outcome.score,
+        label=label,
+        disposition=disposition,
+        reason_code=outcome.reason,
+        detail=outcome.detail,
+        checkpoint_id=held.checkpoint_id,
+        operating_point_id=held.operating_point_id,
+        engine=runtime.engine,
+        precision=runtime.precision,
+        device=runtime.device,
+        worker=worker,
+    )
+
+
+def doubt_vanished(held: Claim, rows: list[NewResult]) -> None:
+    """A file is gone for good only if its folder is there and it is not. Raises StorageTrouble otherwise."""
+    root = to_bytes(held.root)
+    for row in rows:
+        if row.reason_code != Reason.VANISHED:
+            continue
+        file = os.path.join(root, to_bytes(row.path))
+        if _is_away(root):
+            raise StorageTrouble(None, f"the job's folder {held.root} is not there, or empty: is it mounted?")
+        if os.path.exists(file):
+            raise StorageTrouble(None, f"{row.path} was away for a moment")
+        parent = os.path.dirname(file)
+        if held.waited_seconds < SUBFOLDER_PATIENCE_SECONDS and _is_away(parent):
+            raise StorageTrouble(None, f"the folder of {row.path} is not there, or empty: is it mounted?")
+
+
+def _is_away(folder: bytes) -> bool:
+    """A folder that is not mounted is missing, or an empty mount point."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True
+
+
+def counted(rows: list[NewResult]) -> str:
+    """How many verdicts of each kind, in words for Flower and the log."""
+    counts = Counter(row.disposition for row in rows)
+    return ", ".join(f"{counts[disposition]} {disposition}" for disposition in Disposition if counts[disposition])
