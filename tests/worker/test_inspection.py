@@ -27,8 +27,8 @@ from vision.checkpoint import load_checkpoint
 from vision.inspection import score_images
 from vision.runtime import DeviceFailed, DeviceOutOfMemory, TorchRuntime
 from worker.inspection import Inspector, from_settings
-from worker.verdicts import SUBFOLDER_PATIENCE_SECONDS, judge
 from worker.lease import Lease, kept
+from worker.verdicts import SUBFOLDER_PATIENCE_SECONDS, judge
 
 NAMES = [f"{number}.png" for number in range(6)]
 
