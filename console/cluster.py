@@ -29,7 +29,7 @@ FOLDER = Path("inspectq-cluster")
 READY_SECONDS = 120  # for a worker on a busy 2-core machine; it loads no model before its first batch
 HEALTH_SECONDS = 20  # the compose file's own limit for one health check
 HEALTH_PAUSE_SECONDS = 0.5  # a health check starts a Python, so not as fast as one can
-STOP_SECONDS = 60  # a worker finishes the batch in hand
+STOP_SECONDS = 60  # a worker finishes the images it is decoding
 WATCH_SECONDS = 0.5
 _CLIENT = ("INSPECTQ_DATABASE_URL", "INSPECTQ_BROKER_URL", "INSPECTQ_HOME")
 

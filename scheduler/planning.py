@@ -45,7 +45,7 @@ class Planner:
         self._submitted = job.submitted
         self._begun = False
         after = to_bytes(job.cursor) if job.cursor is not None else None
-        self._walk = walk(to_bytes(job.root), after)
+        self._walk = walk(to_bytes(job.root), after, roots=bounds.roots)
         self._found_any = job.cursor is not None
         self._seen = dict.fromkeys(Found, 0)
 

@@ -63,7 +63,7 @@ def _checked(folder: Path, roots: tuple[bytes, ...]) -> Path:
     except OutsideRoots as error:
         raise Refused(f"{error} INSPECTQ_ROOTS says which they are.") from error
     try:
-        has_image = any(kind is Found.IMAGE for kind, _ in walk(os.fsencode(root)))
+        has_image = any(kind is Found.IMAGE for kind, _ in walk(os.fsencode(root), roots=roots))
     except OSError as error:
         raise Refused(f"The folder cannot be read ({said(error)}). Make it readable for this user.") from error
     if not has_image:

@@ -5,11 +5,13 @@ the walk is the same every time; only one folder's names per level are in memory
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from operator import itemgetter
 
 from db.paths import to_text
+from vision.reading import open_folder
 from vision.suffixes import IMAGE_SUFFIXES
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -23,14 +25,17 @@ class Found(Enum):
     LINKED_FOLDER = "linked folder"  # a symbolic link to a folder: counted, not entered, since it may lead in a circle
 
 
-def walk(root: bytes, after: bytes | None = None) -> Iterator[tuple[Found, bytes]]:
+def walk(root: bytes, after: bytes | None = None, *, roots: Sequence[bytes] = ()) -> Iterator[tuple[Found, bytes]]:
     """(what it is, path relative to `root`) of every file, in order, beginning behind `after`.
 
     Raises OSError, with the folder's name, where a folder cannot be listed: images that nobody
-    can see must not be left out silently.
+    can see must not be left out silently. Raises OutsideRoots where `root` lies below none of the
+    allowed `roots`, if there are any.
     """
     start = after.split(b"/") if after is not None else []
-    yield from _walk(root, root, b"", start, None)
+    with _named(root):
+        here = open_folder(root, roots)
+    yield from _walk(root, here, b"", start)
 
 
 def said(error: OSError) -> str:
@@ -39,18 +44,12 @@ def said(error: OSError) -> str:
     return f"{error.strerror}: {to_text(where) if isinstance(where, str | bytes) else where}"
 
 
-def _walk(
-    place: bytes, name: bytes, folder: bytes, start: list[bytes], above: int | None
-) -> Iterator[tuple[Found, bytes]]:
-    """The folder `name` in the open one `above`; `folder` is its path below the root, `place` its whole path.
+def _walk(place: bytes, here: int, folder: bytes, start: list[bytes]) -> Iterator[tuple[Found, bytes]]:
+    """The open folder `here`, which is closed at the end; `folder` is its path below the root, `place` its whole path.
 
     One folder is opened in the other and never through a link, so that a link that takes a folder's place
-    meanwhile leads nowhere. Only the root itself may be one.
+    meanwhile leads nowhere.
     """
-    try:
-        here = os.open(name, _FOLDER if above is None else _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, place) from error
     try:
         entries = _entries(here, place)
         first = start[0] if start else None
@@ -59,20 +58,29 @@ def _walk(
                 continue
             path = folder + b"/" + name if folder else name
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(place + b"/" + name, name, path, start[1:] if name == first else [], here)
+                inside = place + b"/" + name
+                with _named(inside):
+                    inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
+                yield from _walk(inside, inner, path, start[1:] if name == first else [])
             elif name != first or len(start) > 1:
                 yield _kind(entry, name), path
     finally:
         os.close(here)
 
 
-def _entries(here: int, place: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
-    """By name, as bytes: the order of text would depend on how it is decoded."""
+@contextmanager
+def _named(place: bytes) -> Iterator[None]:
+    """Errors say the whole path of the folder."""
     try:
-        with os.scandir(here) as listing:
-            return sorted(((os.fsencode(entry.name), entry) for entry in listing), key=itemgetter(0))
+        yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, place) from error
+
+
+def _entries(here: int, place: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
+    """By name, as bytes: the order of text would depend on how it is decoded."""
+    with _named(place), os.scandir(here) as listing:
+        return sorted(((os.fsencode(entry.name), entry) for entry in listing), key=itemgetter(0))
 
 
 def _kind(entry: os.DirEntry[str], name: bytes) -> Found:

@@ -8,6 +8,7 @@ output answers.
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ SECONDS_TO_SPARE = 5  # of processor time: whoever asked keeps the real limit, a
 
 def main(content: int, pixels: int, memory: int) -> None:
     """Answer until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; no image is at fault
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     # If the machine runs out of memory, this process is the one to go, not the worker.

@@ -63,7 +63,7 @@ class InspectedFolder:
         self._folder = folder
         self._roots = tuple(roots)
         try:
-            self._descriptor = self._open_folder()
+            self._descriptor = open_folder(folder, self._roots)
         except OSError as error:
             words = f"the job's folder {os.fsdecode(folder)!r} cannot be opened: {os.strerror(error.errno or 0)}"
             raise StorageTrouble(error.errno, words) from error
@@ -83,12 +83,6 @@ class InspectedFolder:
                 raise
         return self._open_target(path)
 
-    def _open_folder(self) -> int:
-        if not self._roots:
-            return os.open(self._folder, _FOLDER)
-        root, rest = allowed_root(self._folder, self._roots)
-        return _from(root, rest, _FOLDER)
-
     def _open_target(self, path: bytes) -> int:
         """Of a path with a link in it: where it leads, if that may be inspected."""
         own = os.path.realpath(self._folder)
@@ -101,6 +95,17 @@ class InspectedFolder:
             return _open_beneath(self._descriptor, inside, _FILE)
         detail = "a symbolic link that leads out of the folders that may be inspected"
         raise Unreadable(Reason.OUTSIDE_ROOT, detail)
+
+
+def open_folder(folder: bytes, roots: Sequence[bytes] = ()) -> int:
+    """A descriptor of the folder, below one of the `roots` if there are any. Raises OutsideRoots or OSError."""
+    if not roots:
+        return os.open(folder, _FOLDER)
+    root, rest = allowed_root(folder, roots)
+    try:
+        return _from(root, rest, _FOLDER)
+    except Unreadable as fault:
+        raise OutsideRoots(f"{one_line(os.fsdecode(folder))} is no plain path.") from fault
 
 
 def allowed_root(place: bytes, roots: Sequence[bytes]) -> tuple[bytes, bytes]:

@@ -127,9 +127,11 @@ class Inspector:
 
     def _kept(self, held: Claim) -> AbstractContextManager[Lease]:
         place = self._workplace
+        # Under guard one image may take its whole time and is a verdict after that, not a stall.
+        stall_seconds = place.stall_seconds + (place.limits.decode_seconds if held.faults else 0)
 
         def stalled() -> None:
-            reason = f"no image got through for {place.stall_seconds:g} seconds"
+            reason = f"no image got through for {stall_seconds:g} seconds"
             self._fault(held, reason, pause_seconds=0)
             place.end_process(f"batch {held.batch}: {reason}")
 
@@ -137,7 +139,7 @@ class Inspector:
             self._engine,
             held,
             lease_seconds=place.lease_seconds,
-            stall_seconds=place.stall_seconds,
+            stall_seconds=stall_seconds,
             stopping=place.stopping,
             on_stall=stalled,
         )

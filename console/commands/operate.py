@@ -38,7 +38,7 @@ def _with_broker() -> Settings:
 @click.option("--name", help="Unique among the workers, in front of @host.  [default: device and process id]")
 @_LOG_LEVEL
 def worker(device: str | None, name: str | None, log_level: str) -> None:
-    """Inspect batches from the queue until stopped; SIGTERM lets the batch in hand end."""
+    """Inspect batches from the queue until stopped; SIGTERM gives the batch in hand back at once."""
     chosen = _with_broker()
     open_database(chosen.effective_database_url).dispose()
     device = device or chosen.device

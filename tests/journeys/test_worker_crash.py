@@ -25,7 +25,7 @@ from tests.networks import add_random_model
 from worker.lifecycle import STOP
 
 IMAGES = 24
-EDGE = 1600  # pixels: large enough that a batch takes seconds, and can be met while it runs
+EDGE = 1000  # pixels: large enough that a batch of all takes a second, and can be met while it runs
 DEADLINE_SECONDS = 120
 
 T = TypeVar("T")

@@ -212,3 +212,21 @@ def test_a_folder_that_cannot_be_scanned_is_refused_with_the_reason(
     make(tmp_path / "wrong")  # type: ignore[operator]
     with pytest.raises(Refused, match=sentence):
         submit(engine, tmp_path / "wrong", model=None, priority=0, batch_images=2)
+
+
+def test_a_folder_above_the_job_that_became_a_link_out_of_the_roots_is_not_listed(
+    engine: Engine, tmp_path: Path
+) -> None:
+    for name in ("allowed/line/job/a.jpg", "secret/job/secret.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"")
+    roots = (os.fsencode(tmp_path / "allowed"),)
+    with writing(engine) as session:
+        add_model(session)
+    job = submit(engine, tmp_path / "allowed/line/job", model="tiny", priority=0, batch_images=2, roots=roots)
+    (tmp_path / "allowed/line").rename(tmp_path / "allowed/was-line")
+    (tmp_path / "allowed/line").symlink_to(tmp_path / "secret")
+    assert not claim(engine, PlanningBounds(roots=roots)).advance()
+    row, paths = planned(engine, job)
+    assert (row.state, paths) == (JobState.PLANNING, [])
+    assert "cannot be listed" in (row.state_reason or "")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,6 +151,7 @@ def test_one_process_serves_and_knows_no_secret(monkeypatch: pytest.MonkeyPatch)
         beyond = [where.partition(" ")[0] for number, where in held.items() if number > 2]
         assert sorted(beyond) == ["/memfd:content", "/memfd:pixels"]
         refused(guard, b"no image")
+        process.send_signal(signal.SIGINT)  # Ctrl-C
         assert_decodes(guard)
         assert decoders() == [process]
     os.close(inheritable)

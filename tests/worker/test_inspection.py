@@ -261,6 +261,20 @@ def test_after_a_fault_a_poison_image_costs_only_itself(
             assert carefully[name] == calmly[name]
 
 
+def test_an_image_that_hangs_longer_than_a_stall_is_a_verdict_under_guard(
+    engine: Engine, environment: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "2.png").write_bytes(marked((folder / "2.png").read_bytes(), "HANG"))
+    poison_decoders(tmp_path / "site", monkeypatch)
+    job = add_job(engine, [NAMES], root=str(folder))
+    fail_once(engine)
+    ends: list[str] = []
+    tight = environment.model_copy(update={"stall_seconds": 1.5, "decode_seconds": 2.5})
+    from_settings("w@here", tight, end_process=ends.append).inspect(*sent(engine))
+    assert [row["reason_code"] for row in rows_of(engine, job)] == [None, None, "decode_timeout", None, None, None]
+    assert ends == []
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
