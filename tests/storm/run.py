@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+import torch
 from sqlalchemy import func, select
 
 from console.scanning import inspect_here
@@ -118,6 +119,7 @@ def storm(plan: Plan, folder: Path) -> Outcome:
 
 def _calm(home: Path, images: Path) -> dict[str, tuple[str, float | None, str | None]]:
     """The verdicts of one undisturbed process on the images as they were drawn."""
+    torch.set_num_threads(1)  # as each worker has; two would also wait for one another where others compute
     chosen = Settings(home=home, device="cpu", batch_images=BATCH_IMAGES, decode_threads=1)
     engine = open_database(chosen.effective_database_url)
     add_random_model(engine, chosen.models_folder, name="storm", pixels=NETWORK_PIXELS)
