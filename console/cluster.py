@@ -185,6 +185,8 @@ class LocalCluster:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
         environment |= {key: self._mapped(value, service) for key, value in service.environment.items()}
         environment |= {key: url for key, url in self._given.items() if url and key in service.environment}
+        if not os.environ.get("INSPECTQ_IMAGES"):  # nobody has said where images lie: what a person names is scanned
+            environment.pop("INSPECTQ_ROOTS", None)
         if service.ports:
             environment |= {
                 "INSPECTQ_FLOWER_ADDRESS": LOOPBACK,
