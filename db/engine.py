@@ -131,7 +131,7 @@ def _explain(engine: Engine, error: DBAPIError) -> DatabaseAway | DatabaseNotWri
     cause = " ".join(str(error.orig).split())
     if "readonly" in cause or _refuses_to_write(error):
         return DatabaseNotWritable(f"The database {place} is read-only. Give this user write access and run it again.")
-    if "is locked" in cause or "is full" in cause:
+    if any(words in cause for words in ("is locked", "is full", "disk I/O error")):
         return DatabaseNotWritable(f"The database {place} cannot be written now ({cause}). Free it and run it again.")
     if engine.dialect.name == "sqlite":
         return DatabaseAway(f"The database {place} cannot be opened ({cause}). Is its folder right and readable?")

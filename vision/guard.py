@@ -82,11 +82,14 @@ class Guard:
 
     def _ask(self, content: bytes) -> dict[str, Any]:
         process = self._process or self._start()
-        os.ftruncate(self._content, 0)
-        if os.pwrite(self._content, content, 0) != len(content):
-            raise StorageTrouble(None, "not enough memory to hand the file to the decoder")
+        try:
+            os.ftruncate(self._content, 0)
+            with open(self._content, "wb", closefd=False) as shared:
+                shared.seek(0)
+                shared.write(content)
+        except OSError as error:
+            raise StorageTrouble(error.errno, "no memory to hand the file to the guarded decoder") from error
         request = {
-            "bytes": len(content),
             "max_pixels": self._limits.max_pixels,
             "preprocessing": self._preprocessing.to_dict(),
             "seconds": self._limits.decode_seconds,

@@ -36,7 +36,9 @@ def main(content: int, pixels: int, memory: int) -> None:
 
 def _answer(content: int, pixels: int, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        image = decode(os.pread(content, request["bytes"], 0), request["max_pixels"])
+        with open(content, "rb", closefd=False) as shared:
+            shared.seek(0)
+            image = decode(shared.read(), request["max_pixels"])
         rows = Preprocessing.from_dict(request["preprocessing"]).apply(image)
         os.pwrite(pixels, rows.tobytes(), 0)
     except Unreadable as fault:

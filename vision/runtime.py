@@ -88,7 +88,7 @@ class TorchRuntime:
         except torch.OutOfMemoryError as error:
             words = str(error)
         except RuntimeError as error:
-            if _is_of_the_device(error):
+            if is_of_the_device(error):
                 raise DeviceFailed(f"{self.device} failed: {one_line(str(error))}") from error
             raise
         # Outside of `except`: the error's traceback would hold on to the memory that is needed.
@@ -116,7 +116,10 @@ class TorchRuntime:
         return answer
 
 
-def _is_of_the_device(error: Exception) -> bool:
-    """After a CUDA error every later call of the process fails, too (a launch failure, an illegal address, …)."""
+def is_of_the_device(error: Exception) -> bool:
+    """Whether the device has failed this process.
+
+    After a CUDA error (a launch failure, an illegal address, …) every later call of the process fails, too.
+    """
     accelerator = getattr(torch, "AcceleratorError", None)  # from torch 2.8 on
     return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith("CUDA error")

@@ -26,7 +26,7 @@ from db import heartbeats
 from db.batches import Message
 from db.display import log_single_lines
 from db.engine import writing
-from db.errors import BrokerAway, ServiceAway
+from db.errors import BrokerAway, ServiceAway, SettingInvalid
 from db.schema import open_database
 from db.settings import settings
 
@@ -49,7 +49,13 @@ def _tls(url: str) -> dict[str, Any] | None:
     """The URL's ssl_ parameters for rediss://. Without them kombu would accept any certificate."""
     if not url.startswith("rediss://"):
         return None
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(url).get("ssl", {})}
+    try:
+        named = parse_url(url).get("ssl", {})
+    except KeyError as unknown:
+        raise SettingInvalid(
+            f"INSPECTQ_BROKER_URL: ssl_cert_reqs={unknown} is none of required, optional and none."
+        ) from None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **named}
 
 
 app = Celery("inspectq", broker=settings().broker_url or "memory://", include=["worker.tasks"])

@@ -29,7 +29,14 @@ from vision.guard import Guard
 from vision.inspection import score_images
 from vision.preprocessing import PreprocessingError
 from vision.reading import InspectedFolder, OutsideRoots
-from vision.runtime import DeviceFailed, DeviceOutOfMemory, DeviceUnavailable, InvalidScore, TorchRuntime
+from vision.runtime import (
+    DeviceFailed,
+    DeviceOutOfMemory,
+    DeviceUnavailable,
+    InvalidScore,
+    TorchRuntime,
+    is_of_the_device,
+)
 from worker.lease import Lease, LeaseLost, WorkerStopping, kept
 from worker.verdicts import counted, doubt_vanished, verdict
 
@@ -119,6 +126,8 @@ class Inspector:
             return f"{named}: given back ({error})"
         except Exception as error:
             self._fault(held, f"{type(error).__name__}: {error}")
+            if is_of_the_device(error):  # met outside of scoring: copying to the device, or loading the model
+                self._workplace.end_process(str(error))
             raise
         except BaseException:
             self._let_go(held, lambda session: batches.give_back(session, held))

@@ -16,7 +16,7 @@ from console.results import Format, print_table, write_csv, write_json, write_pa
 from console.terminal import say
 from db import jobs, results
 from db.engine import reading, writing
-from db.errors import NotFound
+from db.errors import NotFound, ServiceAway
 from db.explanation import explain, open_batches
 from db.models import OPEN_JOBS, Disposition, JobState
 from db.schema import open_database
@@ -65,6 +65,10 @@ def _see_through(job: int) -> ExitCode:
         else:
             say(f"Job {job} is interrupted; nothing is lost. Go on with it: inspectq jobs retry {job}")
         return ExitCode.INTERRUPTED
+    except ServiceAway:
+        if not chosen.broker_url:
+            say(f"Job {job} is not finished; nothing is lost. When that is mended: inspectq jobs retry {job}")
+        raise
     if code is ExitCode.DONE:
         say(f"Next: inspectq results {job} --disposition fail, or inspectq report {job} --out report.html")
     return code

@@ -147,7 +147,7 @@ class Rows:
             planned = plans.claim(session)
             assert planned is not None
             assert planned.planner_token is not None
-            chunk = jobs.PlannedChunk(
+            chunk = plans.PlannedChunk(
                 batches=chunks, cursor=paths[-1] if paths else None, other_files=2, linked_folders=0
             )
             plans.add_chunk(session, planned, planned.planner_token, chunk)

@@ -64,3 +64,27 @@ def test_a_broker_that_is_away_is_one_sentence_without_its_password(repository_r
     assert len(sentences) == 2
     assert all("does not answer" in sentence and "INSPECTQ_BROKER_URL" in sentence for sentence in sentences)
     assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_what_waits_on_the_queue_is_known_by_batch_and_attempt(repository_root: Path, redis_url: str) -> None:
+    code = (
+        "from db.batches import Message\n"
+        "from worker.app import KEY_PREFIX, QUEUE, app, messages_waiting, publish\n"
+        "with app.connection_for_write() as connection, connection.channel() as channel:\n"
+        "    channel.client.delete(KEY_PREFIX + QUEUE)\n"
+        "    assert messages_waiting() == set()\n"
+        "    for batch, attempt in ((7, 2), (2**40, 1)):\n"
+        "        publish([Message(batch=batch, attempt=attempt, job=1, images=1)])\n"
+        "    channel.client.lpush(KEY_PREFIX + QUEUE, b'garbage', b'{\"headers\": {\"id\": 7}}', b'[' * 5000)\n"
+        "    print(sorted(messages_waiting()))\n"
+        "    channel.client.delete(KEY_PREFIX + QUEUE)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=repository_root,
+        env={"INSPECTQ_BROKER_URL": redis_url, "PATH": "", "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split("\n")[0] == f"[(7, 2), ({2**40}, 1)]", done.stderr
