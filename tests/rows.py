@@ -108,13 +108,11 @@ def new_evaluation(tp: int, fn: int, fp: int, tn: int) -> NewEvaluation:
     )
 
 
-def add_job(
-    engine: Engine, batches_of_paths: Sequence[Sequence[str]], *, root: str = "/images", priority: int = 0
-) -> int:
-    """A running job with these batches, planned through the scheduler's own functions."""
+def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0) -> int:
+    """A job of two images per batch that nobody has planned yet."""
     with writing(engine) as session:
         model = session.scalar(select(Checkpoint)) or add_model(session)
-        job = jobs.submit(
+        return jobs.submit(
             session,
             root=root,
             checkpoint=model,
@@ -123,6 +121,13 @@ def add_job(
             batch_images=2,
             submitted_by="tester",
         ).id
+
+
+def add_job(
+    engine: Engine, batches_of_paths: Sequence[Sequence[str]], *, root: str = "/images", priority: int = 0
+) -> int:
+    """A running job with these batches, planned through the scheduler's own functions."""
+    job = submit_job(engine, root=root, priority=priority)
     with writing(engine) as session:
         claimed = plans.claim(session)
         assert claimed is not None

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from console.exits import ExitCode
-from db import batches, checkpoints, jobs
+from db import batches, jobs
 from db.engine import writing
-from db.models import Checkpoint
 from db.schema import open_database
 from tests.console.shell import type_here
-from tests.rows import add_job, claim_next
+from tests.rows import add_job, claim_next, submit_job
 
 
 def test_failed_waiting_and_pending_jobs_explain_themselves(
@@ -25,16 +24,7 @@ def test_failed_waiting_and_pending_jobs_explain_themselves(
     held = claim_next(engine, window=1)
     with writing(engine) as session:
         batches.wait(session, held, reason="the job's folder is not there\x1b[2J", pause_seconds=60)
-        model = session.get_one(Checkpoint, held.checkpoint_id)
-        pending = jobs.submit(
-            session,
-            root="/images",
-            checkpoint=model,
-            operating_point=checkpoints.current_operating_point(session, model),
-            priority=0,
-            batch_images=2,
-            submitted_by="tester",
-        ).id
+    pending = submit_job(engine)
 
     shown = {job: type_here(capsys, "jobs", "show", job, "--format", "json") for job in (failed, waiting, pending)}
     assert {said.code for said in shown.values()} == {ExitCode.DONE}

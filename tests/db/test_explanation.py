@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import update
 
-from db import batches, checkpoints, heartbeats, jobs, plans
+from db import batches, heartbeats, jobs, plans
 from db.clock import database_now
 from db.engine import Engine, reading, writing
 from db.explanation import OpenBatches, explain, open_batches
 from db.models import Batch
-from tests.rows import add_job, add_model, claim_next, inspect_all
+from tests.rows import add_job, claim_next, inspect_all, submit_job
 
 
 def said(engine: Engine, job: int, *, cluster: bool = False) -> list[str]:
@@ -16,22 +16,8 @@ def said(engine: Engine, job: int, *, cluster: bool = False) -> list[str]:
         return explain(session, jobs.get(session, job), cluster=cluster)
 
 
-def pending(engine: Engine) -> int:
-    with writing(engine) as session:
-        model = add_model(session)
-        return jobs.submit(
-            session,
-            root="/images",
-            checkpoint=model,
-            operating_point=checkpoints.current_operating_point(session, model),
-            priority=0,
-            batch_images=2,
-            submitted_by="tester",
-        ).id
-
-
 def test_a_pending_job_says_that_nobody_has_begun(engine: Engine) -> None:
-    job = pending(engine)
+    job = submit_job(engine)
     assert said(engine, job) == [
         f"If no `inspectq scan` is running, go on with it: inspectq jobs retry {job}",
         "It has not begun.",
@@ -39,7 +25,7 @@ def test_a_pending_job_says_that_nobody_has_begun(engine: Engine) -> None:
 
 
 def test_in_a_cluster_missing_services_are_named(engine: Engine) -> None:
-    job = pending(engine)
+    job = submit_job(engine)
     assert said(engine, job, cluster=True) == [
         "No scheduler has been seen in the last minute. Start one: inspectq scheduler",
         "No worker has been seen in the last minute. Start one: inspectq worker",
@@ -52,7 +38,7 @@ def test_in_a_cluster_missing_services_are_named(engine: Engine) -> None:
 
 
 def test_a_folder_that_cannot_be_listed_is_named_with_its_time(engine: Engine) -> None:
-    job = pending(engine)
+    job = submit_job(engine)
     with writing(engine) as session:
         planned = plans.claim(session)
         assert planned is not None

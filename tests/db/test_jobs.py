@@ -3,27 +3,12 @@
 import pytest
 from sqlalchemy import select, text, update
 
-from db import batches, checkpoints, jobs, plans
+from db import batches, jobs, plans
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, Refused
 from db.models import AuditEvent, Batch, Disposition, InspectionJob, InspectionResult, JobState
 from db.plans import PlannedChunk
-from tests.rows import add_job, add_model, claim_next, inspect_all, verdicts
-
-
-def submit(engine: Engine) -> int:
-    with writing(engine) as session:
-        model = add_model(session)
-        job = jobs.submit(
-            session,
-            root="/images",
-            checkpoint=model,
-            operating_point=checkpoints.current_operating_point(session, model),
-            priority=0,
-            batch_images=2,
-            submitted_by="anna",
-        )
-        return job.id
+from tests.rows import add_job, claim_next, inspect_all, submit_job, verdicts
 
 
 def chunk(*paths: str) -> PlannedChunk:
@@ -36,15 +21,15 @@ def state_of(engine: Engine, job: int) -> JobState:
 
 
 def test_a_submitted_job_waits_and_is_audited(engine: Engine) -> None:
-    job = submit(engine)
+    job = submit_job(engine)
     assert state_of(engine, job) is JobState.PENDING
     with reading(engine) as session:
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "job.submit")).one()
-    assert (event.actor, event.subject) == ("anna", f"job:{job}")
+    assert (event.actor, event.subject) == ("tester", f"job:{job}")
 
 
 def test_only_one_of_two_schedulers_plans_a_job(engine: Engine) -> None:
-    submit(engine)
+    submit_job(engine)
     with writing(engine) as session:
         assert plans.claim(session) is not None
     with writing(engine) as session:
@@ -52,7 +37,7 @@ def test_only_one_of_two_schedulers_plans_a_job(engine: Engine) -> None:
 
 
 def test_a_planner_that_died_is_followed_by_one_that_goes_on_at_its_cursor(engine: Engine) -> None:
-    job = submit(engine)
+    job = submit_job(engine)
     with writing(engine) as session:
         dead = plans.claim(session)
         assert dead is not None
@@ -200,7 +185,7 @@ def test_a_failed_job_can_be_cancelled_so_that_its_ledger_closes(engine: Engine)
 
 
 def test_the_ghost_of_a_dead_planner_cannot_fail_the_job_of_its_heir(engine: Engine) -> None:
-    job = submit(engine)
+    job = submit_job(engine)
     with writing(engine) as session:
         assert plans.claim(session)
     with writing(engine) as session:

@@ -21,14 +21,14 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select, update
 
-from db import batches, checkpoints, jobs, plans
+from db import batches, jobs, plans
 from db.batches import Claim, Message
 from db.clock import database_now
 from db.engine import Engine, Session, reading, writing
 from db.errors import Refused
-from db.models import OPEN_JOBS, Batch, BatchState, Checkpoint, InspectionJob, InspectionResult, JobState
+from db.models import OPEN_JOBS, Batch, BatchState, InspectionJob, InspectionResult, JobState
 from db.plans import PlannedChunk
-from tests.rows import add_model, verdicts
+from tests.rows import submit_job, verdicts
 
 FOLDER = [f"{number}.jpg" for number in range(7)]  # what the walk finds, in order
 MAX_FAULTS = 4
@@ -51,17 +51,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        with writing(self.engine) as session:
-            model = session.scalar(select(Checkpoint)) or add_model(session)
-            self.job = jobs.submit(
-                session,
-                root="/images",
-                checkpoint=model,
-                operating_point=checkpoints.current_operating_point(session, model),
-                priority=0,
-                batch_images=2,
-                submitted_by="tester",
-            ).id
+        self.job = submit_job(self.engine)
         self.queue: list[Message] = []
         self.planners: list[Planning] = []
         self.held: list[Claim] = []  # every claim ever made: some are ghosts

@@ -23,11 +23,12 @@ from worker.app import KEY_PREFIX, QUEUE
 
 SCHEDULERS = 2
 RESTART_SECONDS = 1.0  # what a supervisor takes to notice a death
-LEASE_SECONDS = 6
+LEASE_SECONDS = 4
+STOPPED_SECONDS = 7.0  # longer than a lease and a lead, but too short for the watchdog: who wakes up goes on
 SETTINGS = {
     "INSPECTQ_DEVICE": "cpu",
     "INSPECTQ_LEASE_SECONDS": str(LEASE_SECONDS),
-    "INSPECTQ_STALL_SECONDS": "6",
+    "INSPECTQ_STALL_SECONDS": "9",
     "INSPECTQ_DECODE_SECONDS": "2",
     "INSPECTQ_WINDOW": "24",
     "INSPECTQ_MAX_ATTEMPTS": "12",

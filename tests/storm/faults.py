@@ -15,7 +15,7 @@ from db.engine import reading, writing
 from db.errors import InspectqError, ServiceAway
 from db.models import Batch, BatchState, Leadership
 from scheduler.submission import submit
-from tests.storm.cluster import LEASE_SECONDS, StormCluster
+from tests.storm.cluster import STOPPED_SECONDS, StormCluster
 from worker.app import KEY_PREFIX, QUEUE
 
 MESSAGES = KEY_PREFIX + QUEUE
@@ -53,7 +53,7 @@ class Storm:
         """A worker stands still for longer than its lease, and then goes on as if nothing had been."""
         worker = self._worker()
         self.cluster.signal_tree(worker, signal.SIGSTOP)
-        self.cluster.pass_time(LEASE_SECONDS * 1.7)
+        self.cluster.pass_time(STOPPED_SECONDS)
         self.cluster.signal_tree(worker, signal.SIGCONT)
 
     def kill_scheduler(self) -> None:
@@ -64,7 +64,7 @@ class Storm:
         """The leader stands still for longer than its lead, and then goes on as if it still led."""
         leader = self._leader()
         self.cluster.signal_tree(leader, signal.SIGSTOP)
-        self.cluster.pass_time(LEASE_SECONDS * 1.7)
+        self.cluster.pass_time(STOPPED_SECONDS)
         self.cluster.signal_tree(leader, signal.SIGCONT)
 
     def redis_restart(self) -> None:
