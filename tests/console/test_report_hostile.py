@@ -40,7 +40,7 @@ def poison(engine: Engine) -> int:
             texts = [c for c in table.columns if isinstance(c.type, String) and not isinstance(c.type, Enum)]
             columns += len(texts)
             for column in texts:
-                assert not column.primary_key or name == "service_heartbeat"
+                assert not column.primary_key or name in ("service_heartbeat", "leadership")
                 session.execute(update(table).values({column: literal(HOSTILE) + column}))
     return columns
 
