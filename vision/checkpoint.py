@@ -24,6 +24,7 @@ from vision.preprocessing import Preprocessing, PreprocessingError
 
 FORMAT = 1  # of the JSON document; a higher number is from a newer inspectq
 METADATA_KEY = "inspectq"
+MAX_HEADER_BYTES = 1_000_000  # ours take some 10,000
 
 
 class CheckpointError(Exception):
@@ -163,8 +164,11 @@ def load_checkpoint(path: Path, expected_digest: str | None = None) -> Checkpoin
 
 def _metadata_of(content: bytes) -> dict[str, str] | None:
     """The metadata of safetensors bytes (length in 8 bytes, little-endian, then a JSON header), if any."""
+    length = int.from_bytes(content[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        return None
     try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        header = json.loads(content[8 : 8 + length])
         metadata = header.get("__metadata__")
     except (ValueError, AttributeError, RecursionError):
         return None

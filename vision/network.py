@@ -8,8 +8,9 @@ batch, and the frozen weights would no longer fit: measured as 47% instead of 74
 import hashlib
 import io
 import pickle
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ CLASSES = 2
 POSITIVE_INDEX = 1  # the logit of "defective"
 
 StateDict = Mapping[str, Tensor]
+
+# torchvision names a file by the beginning of its sha256: resnet18-f37072fd.pth
+NAMED_HASH = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|safetensors)$")
 
 
 class WeightsError(Exception):
@@ -98,6 +102,9 @@ def load_weights(spec: str | Path) -> PretrainedWeights:
 
 def _imagenet() -> PretrainedWeights:
     weights = ResNet18_Weights.IMAGENET1K_V1
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if cached.exists():  # torch compares the hash of what it downloads, but not of what lies there already
+        return replace(_from_file(cached), source="imagenet")
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
@@ -105,7 +112,6 @@ def _imagenet() -> PretrainedWeights:
             f"The ImageNet weights could not be downloaded from {weights.url} ({error}). Give a copy "
             "of that file with `--weights FILE`, or start from random weights with `--weights none`."
         ) from error
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     digest = hashlib.sha256(cached.read_bytes()).hexdigest()
     return PretrainedWeights(source="imagenet", state=_checked(state, "the download"), sha256=digest)
 
@@ -115,6 +121,12 @@ def _from_file(path: Path) -> PretrainedWeights:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsInvalid(f"The weights file {path} cannot be read: {error.strerror}.") from error
+    digest = hashlib.sha256(content).hexdigest()
+    named = NAMED_HASH.search(path.name)
+    if named and not digest.startswith(named[1]):
+        raise WeightsInvalid(
+            f"The weights file {path} is not what its name says: its sha256 begins with {digest[:8]}. Delete it."
+        )
     try:
         if path.suffix.lower() == ".safetensors":
             state: Any = safetensors.torch.load(content)
@@ -125,7 +137,6 @@ def _from_file(path: Path) -> PretrainedWeights:
             f"The weights file {path} is no plain state_dict of tensors (no code in it is run): "
             "save one with torch.save(model.state_dict(), FILE) or as .safetensors."
         ) from error
-    digest = hashlib.sha256(content).hexdigest()
     return PretrainedWeights(source=path.name, state=_checked(state, str(path)), sha256=digest)
 
 

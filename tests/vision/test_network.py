@@ -165,6 +165,20 @@ def test_imagenet_weights_come_from_torchvisions_cache_with_their_hash(
     assert weights.sha256 == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert weights.state is not None
     assert weights.state.keys() == state.keys()
+    # What lies in the cache is compared with the hash in its name, which these stand-ins do not have.
+    with pytest.raises(WeightsInvalid, match="not what its name says"):
+        load_weights("imagenet")
+
+
+def test_a_file_named_by_its_hash_is_compared_with_it(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save(state, tmp_path / "plain.pth")
+    content = (tmp_path / "plain.pth").read_bytes()
+    named = tmp_path / f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    named.write_bytes(content)
+    assert load_weights(named).state is not None
+    named.write_bytes(content[:-1] + b"x")
+    with pytest.raises(WeightsInvalid, match="not what its name says"):
+        load_weights(named)
 
 
 @pytest.mark.skipif(not STAND_IN.exists(), reason="no real weights beside the checkout")
