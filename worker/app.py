@@ -76,6 +76,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
     worker_proc_alive_timeout=120,
+    worker_lost_wait=0.5,  # seconds until a dead child's batch is released; Celery's own are 10
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
     worker_consumer="worker.door:Consumer",
