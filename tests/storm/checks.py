@@ -42,13 +42,8 @@ def violations(
             theirs = jobs.ledger(session, number)
             if not theirs.closed:
                 wrong.append(f"the ledger of cancelled job {number} is open: {theirs.to_dict()}")
-        still_open = dict(
-            session.execute(
-                select(Batch.state, func.count()).where(Batch.state.in_(OPEN_BATCHES)).group_by(Batch.state)
-            )
-            .tuples()
-            .all()
-        )
+        counted = select(Batch.state, func.count().label("batches")).where(Batch.state.in_(OPEN_BATCHES))
+        still_open = {row.state.value: row.batches for row in session.execute(counted.group_by(Batch.state))}
         most_faults = session.scalar(select(func.max(Batch.faults))) or 0
         misfits = jobs.misfits(session)
     if row.state is not JobState.DONE:

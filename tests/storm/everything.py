@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from tests.storm.mutations import MUTATIONS
-from tests.storm.run import Plan, storm
+from tests.storm.run import Plan, mutant, storm
 
 Row = dict[str, Any]
 
@@ -34,10 +34,7 @@ def main() -> None:
     else:
         plans = [Plan(seed=seed, database="postgresql") for seed in chosen.postgresql]
         plans += [Plan(seed=seed, database="sqlite") for seed in chosen.sqlite]
-        plans += [
-            Plan(mutation=name, kinds=mutation.faults, seed=3, images=6000, faults=8, poison_each=0)
-            for name, mutation in MUTATIONS.items()
-        ]
+        plans += [mutant(name, seed=3) for name in MUTATIONS]
         rows = [blow(plan) for plan in plans]
     print("\n".join(tables(rows)))
     sys.exit(0 if all(row["stood"] == (row["plan"]["mutation"] is None) for row in rows) else 1)

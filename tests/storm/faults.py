@@ -166,7 +166,7 @@ class Storm:
         busy: dict[str | None, int] = {}
         with suppress(ServiceAway), reading(self.cluster.engine) as session:
             held = select(Batch.worker, Batch.id).where(Batch.state == BatchState.RUNNING)
-            busy = dict(session.execute(held).tuples().all())
+            busy = {row.worker: row.id for row in session.execute(held)}
         by_name = {process.launch.name.replace("worker-", "w"): process for process in self.cluster.workers}
         named = sorted((name.partition("@")[0], batch) for name, batch in busy.items() if name)
         return [(by_name[name], batch) for name, batch in named if name in by_name and by_name[name].running]

@@ -29,6 +29,8 @@ class Mutation:
     what: str
     edits: tuple[Edit, ...]
     faults: tuple[str, ...]  # the kinds that show it
+    strikes: int = 8  # how many of them are needed to meet the moment in which it matters
+    pause: tuple[float, float] = (0.5, 3.0)  # seconds between two of them
 
 
 MUTATIONS = {
@@ -67,7 +69,9 @@ MUTATIONS = {
 """,
             ),
         ),
-        faults=("pg_cut", "kill_child"),
+        faults=("pg_cut",),
+        strikes=100,  # the moment between the two transactions is a few milliseconds long
+        pause=(0.05, 0.3),
     ),
     "fence": Mutation(
         what="neither a fencing token nor a unique key",

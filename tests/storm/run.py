@@ -55,6 +55,20 @@ class Plan:
     mutation: str | None = None
 
 
+def mutant(name: str, *, seed: int) -> Plan:
+    """A storm of those faults that show what the mutation takes away."""
+    mutation = MUTATIONS[name]
+    return Plan(
+        seed=seed,
+        images=6000,
+        poison_each=0,
+        faults=mutation.strikes,
+        pause=mutation.pause,
+        kinds=mutation.faults,
+        mutation=name,
+    )
+
+
 @dataclass(kw_only=True)
 class Outcome:
     """What a storm did and left behind."""
@@ -235,16 +249,15 @@ def main() -> None:
     parser.add_argument("--mutation", choices=sorted(MUTATIONS))
     parser.add_argument("--keep", type=Path, help="an empty folder for the logs, instead of a temporary one")
     chosen = parser.parse_args()
-    kinds = MUTATIONS[chosen.mutation].faults if chosen.mutation else ()
     plan = Plan(
         seed=chosen.seed,
         database=chosen.database,
         images=chosen.images,
         faults=chosen.faults,
         poison_each=chosen.poison,
-        kinds=kinds,
-        mutation=chosen.mutation,
     )
+    if chosen.mutation:
+        plan = mutant(chosen.mutation, seed=chosen.seed)
     with tempfile.TemporaryDirectory(prefix="inspectq-storm-", ignore_cleanup_errors=True) as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
