@@ -5,6 +5,7 @@ two writers queue up for it instead of failing half-way (SQLITE_BUSY on upgrade 
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,8 +74,7 @@ def _connect_sqlite(url: str, database: str | None) -> Engine:
         connection.isolation_level = None  # the driver would begin late, and never IMMEDIATE
         connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
         connection.execute("PRAGMA foreign_keys=ON")
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -82,6 +82,24 @@ def _connect_sqlite(url: str, database: str | None) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the file keep a write-ahead log, which lets readers go on while somebody writes.
+
+    Of two processes that open a new file, the one that changes its mode makes the other's attempt fail at once:
+    SQLite does not wait where waiting could be a deadlock (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    give_up = time.monotonic() + SQLITE_BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
 
 
 @contextmanager

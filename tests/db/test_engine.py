@@ -81,6 +81,24 @@ def test_sqlite_keeps_foreign_keys_and_the_write_ahead_log(sqlite_url: str) -> N
         assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
+def test_a_new_file_that_somebody_else_prepares_is_waited_for(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "inspectq.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # SQLite refuses to change a file's mode beside it, without waiting
+    waits: list[float] = []
+
+    def finish_the_other(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(engine_module.time, "sleep", finish_the_other)
+    with reading(connect(sqlite_url)) as session:
+        assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+    assert len(waits) == 1
+    other.close()
+
+
 @pytest.mark.parametrize("url", ["not a url", "mysql://localhost/inspectq", "postgresql://u:p@host:port/x"])
 def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(SettingInvalid):
