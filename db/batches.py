@@ -1,6 +1,7 @@
 """How does a batch move from planned to done, whatever the queue and the machines do?
 
     (none) --a plan--> planned --b dispatch--> dispatched --c claim--> running --d finish--> done
+    planned | dispatched --i draw (beside another)--> running
     running    --e take back (lease ran out)--> planned, attempt + 1, a fault
     running    --e lost (its process died)----> planned, attempt + 1, a fault
     running    --f give back (worker stops)---> planned; for a fault: attempt + 1, a fault
@@ -15,7 +16,7 @@ A fault counts: from the first on a batch is decoded under guard, and too many f
 Waiting is not a fault of the batch; it ends when the storage is back, or after hours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -108,7 +109,7 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
         .where(
             Batch.state == BatchState.PLANNED,
             InspectionJob.state.in_(_ACTIVE_JOBS),
-            or_(Batch.not_before.is_(None), Batch.not_before <= database_now()),
+            _is_due(),
         )
         .order_by(InspectionJob.priority.desc(), InspectionJob.id, Batch.sequence)
         .limit(room)
@@ -135,7 +136,18 @@ def claim(
 
     Who asks again with the same `token`, because the answer to the first time was lost, gets the same batch.
     """
-    token = token or uuid4().hex
+    return _take(session, batch, attempt, (BatchState.DISPATCHED,), worker, lease_seconds, token or uuid4().hex)
+
+
+def _take(
+    session: Session,
+    batch: int,
+    attempt: int,
+    states: Sequence[BatchState],
+    worker: str,
+    lease_seconds: float,
+    token: str,
+) -> Claim | None:
     taken = rows_changed(
         session,
         update(Batch)
@@ -143,7 +155,7 @@ def claim(
             Batch.id == batch,
             Batch.attempt == attempt,
             or_(
-                Batch.state == BatchState.DISPATCHED,
+                Batch.state.in_(states),
                 and_(Batch.state == BatchState.RUNNING, Batch.token == token),
             ),
             exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
@@ -187,15 +199,43 @@ def _claimed(session: Session, batch: int, token: str) -> Claim:
     )
 
 
-def renew(session: Session, held: Claim, *, lease_seconds: float) -> bool:
-    """Keep the lease. False: it is somebody else's now, or cancelled; stop working on it."""
-    renewed = rows_changed(
-        session,
+def draw(session: Session, *, checkpoint: int, worker: str, lease_seconds: float, token: str) -> Claim | None:
+    """Arrow i: the batch that is next anyway, for a worker that has the model `checkpoint` at hand.
+
+    None where there is none, or it is for another model. One that has not been sent is preferred: a message
+    that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
+    """
+    for job in session.execute(
+        select(InspectionJob.id, InspectionJob.checkpoint_id)
+        .where(InspectionJob.state.in_(_ACTIVE_JOBS))
+        .order_by(InspectionJob.priority.desc(), InspectionJob.id)
+    ).all():
+        for state in (BatchState.PLANNED, BatchState.DISPATCHED):
+            next_up = (
+                select(Batch.id, Batch.attempt)
+                .where(Batch.job_id == job.id, Batch.state == state, Batch.faults == 0, _is_due())
+                .order_by(Batch.sequence)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+            found = session.execute(next_up).one_or_none()
+            if found is None:
+                continue
+            if job.checkpoint_id != checkpoint:
+                return None
+            return _take(session, found.id, found.attempt, (state,), worker, lease_seconds, token)
+    return None
+
+
+def renew(session: Session, token: str, held: Collection[int], *, lease_seconds: float) -> set[int]:
+    """Keep the leases of the batches `held` under `token`. Those that are not returned are somebody else's now."""
+    renewed = session.scalars(
         update(Batch)
-        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
-        .values(lease_until=database_now(lease_seconds)),
+        .where(Batch.id.in_(held), Batch.token == token, Batch.state == BatchState.RUNNING)
+        .values(lease_until=database_now(lease_seconds))
+        .returning(Batch.id)
     )
-    return renewed == 1
+    return set(renewed)
 
 
 def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
@@ -211,8 +251,7 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
         .values(
-            state=BatchState.DONE,
-            token=None,
+            state=BatchState.DONE,  # its token stays: `lost` looks for what was held beside it
             lease_until=None,
             waiting_since=None,
             finished_at=database_now(),
@@ -262,15 +301,14 @@ def take_back_expired(session: Session) -> int:
     )
 
 
-def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> bool:
-    """Arrow e, sooner: the parent of the process that held this attempt has seen it die."""
-    taken = rows_changed(
-        session,
-        update(Batch)
-        .where(Batch.id == batch, Batch.attempt == attempt, Batch.worker == worker, Batch.state == BatchState.RUNNING)
-        .values(_failed_it(note)),
-    )
-    return taken == 1
+def lost(session: Session, batch: int, *, worker: str, note: str) -> int:
+    """Arrow e, sooner: the parent of the process that was sent this batch has seen it die.
+
+    Whatever was held with the same token is released, too. Returns how many batches.
+    """
+    token = select(Batch.token).where(Batch.id == batch, Batch.worker == worker).scalar_subquery()
+    held = update(Batch).where(Batch.token == token, Batch.worker == worker, Batch.state == BatchState.RUNNING)
+    return rows_changed(session, held.values(_failed_it(note)).execution_options(synchronize_session=False))
 
 
 def give_back(session: Session, held: Claim, *, fault: str | None = None, pause_seconds: float = 0) -> bool:
@@ -322,6 +360,10 @@ def recall(session: Session, sent: Sequence[int]) -> int:
     """Arrow g for messages that could not be published at all. One that got through after all claims first or not."""
     back = update(Batch).where(Batch.id.in_(sent), Batch.state == BatchState.DISPATCHED)
     return rows_changed(session, back.values(state=BatchState.PLANNED, dispatched_at=None))
+
+
+def _is_due() -> ColumnElement[bool]:
+    return or_(Batch.not_before.is_(None), Batch.not_before <= database_now())
 
 
 def _late(longer_than_seconds: float) -> ColumnElement[bool]:

@@ -2,13 +2,14 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 
 from db.batches import Claim
 from db.models import Disposition
 from db.paths import to_bytes
 from db.results import NewResult
 from vision.faults import Reason, StorageTrouble
-from vision.inspection import ImageScore
+from vision.pipeline import ImageScore
 from vision.runtime import Runtime
 
 SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
@@ -70,7 +71,7 @@ def _is_away(folder: bytes) -> bool:
         return True
 
 
-def counted(rows: list[NewResult]) -> str:
+def counted(rows: Iterable[NewResult]) -> str:
     """How many verdicts of each kind, in words for Flower and the log."""
     counts = Counter(row.disposition for row in rows)
     return ", ".join(f"{counts[disposition]} {disposition}" for disposition in Disposition if counts[disposition])
