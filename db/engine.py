@@ -70,18 +70,33 @@ def _connect_sqlite(url: str, database: str | None) -> Engine:
     engine = create_engine(make_url(url).set(drivername="sqlite"), connect_args=busy)
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+    def _prepare(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None  # the driver would begin late, and never IMMEDIATE
         connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
         connection.execute("PRAGMA foreign_keys=ON")
         _write_ahead(connection)
+        name = connection.execute("PRAGMA database_list").fetchone()[2]  # "" for one in memory
+        record.info["file"] = (name, _identity(name))
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        name, opened = connection.connection.info["file"]
+        if _identity(name) != opened:
+            # SQLite would go on writing into the file that has no name any more, and lose all of it at the end.
+            raise DatabaseAway(f"The database {database} was removed or replaced while it was used. Start again.")
         writes = connection.get_execution_options().get("inspectq_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    """Device and inode of the file that has this name now; None where there is none, as for one in memory."""
+    try:
+        status = Path(name).stat() if name else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -81,6 +81,19 @@ def test_sqlite_keeps_foreign_keys_and_the_write_ahead_log(sqlite_url: str) -> N
         assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_removed_under_its_users_takes_nothing_more(
+    sqlite_url: str, tmp_path: Path, replaced: bool
+) -> None:
+    engine = open_database(sqlite_url)
+    (tmp_path / "inspectq.db").unlink()
+    if replaced:
+        open_database(sqlite_url).dispose()
+    for transaction in (reading, writing):
+        with pytest.raises(DatabaseAway, match="removed or replaced"), transaction(engine) as session:
+            session.execute(text("SELECT 1"))
+
+
 def test_a_new_file_that_somebody_else_prepares_is_waited_for(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
