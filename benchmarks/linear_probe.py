@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from torch import nn
 from tqdm import tqdm
+from vision.loader import load_batches
 
 from trainer.dataset import Dataset, Sample
 from trainer.evaluation import Judging, evaluate
@@ -24,10 +25,9 @@ from trainer.finding import Reading
 from trainer.labels import LabelsFile
 from trainer.metrics import Metrics, classification_table, compute_metrics
 from trainer.opening import open_dataset
-from vision.loader import load_batches
 from vision.network import build_network, load_weights
 from vision.preprocessing import Preprocessing
-from vision.runtime import choose_device
+from vision.torch_runtime import choose_device
 
 FloatArray = NDArray[np.float32]
 

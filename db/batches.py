@@ -251,7 +251,7 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
         .values(
-            state=BatchState.DONE,  # its token stays: `lost` looks for what was held beside it
+            state=BatchState.DONE,  # its token stays: `lost` looks for what was drawn beside it
             lease_until=None,
             waiting_since=None,
             finished_at=database_now(),
@@ -301,12 +301,13 @@ def take_back_expired(session: Session) -> int:
     )
 
 
-def lost(session: Session, batch: int, *, worker: str, note: str) -> int:
-    """Arrow e, sooner: the parent of the process that was sent this batch has seen it die.
+def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> int:
+    """Arrow e, sooner: the parent of the process that was sent this attempt has seen it die.
 
-    Whatever was held with the same token is released, too. Returns how many batches.
+    What was drawn beside it is released, too; the attempt itself may be done by then. Returns how many batches.
     """
-    token = select(Batch.token).where(Batch.id == batch, Batch.worker == worker).scalar_subquery()
+    sent = (Batch.id == batch, Batch.attempt == attempt, Batch.worker == worker)
+    token = select(Batch.token).where(*sent).scalar_subquery()
     held = update(Batch).where(Batch.token == token, Batch.worker == worker, Batch.state == BatchState.RUNNING)
     return rows_changed(session, held.values(_failed_it(note)).execution_options(synchronize_session=False))
 
@@ -390,7 +391,7 @@ def cancel(session: Session, job: int) -> int:
         session,
         update(Batch)
         .where(Batch.job_id == job, Batch.state.in_(OPEN_BATCHES))
-        .values(state=BatchState.CANCELLED, token=None, lease_until=None, finished_at=database_now()),
+        .values(state=BatchState.CANCELLED, lease_until=None, finished_at=database_now()),
     )
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from trainer.dataset import Dataset, Sample, Skip
 from trainer.errors import DatasetError
 from trainer.metrics import Metrics, compute_metrics
-from vision.checkpoint import load_checkpoint
 from vision.faults import StorageTrouble
-from vision.inspection import ImageScore, score_images
-from vision.runtime import TorchRuntime
+from vision.inspection import score_images
+from vision.pipeline import ImageScore
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 
 @dataclass(frozen=True, kw_only=True)

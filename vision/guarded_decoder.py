@@ -38,9 +38,9 @@ def _answer(content: int, pixels: int, request: dict[str, Any]) -> dict[str, Any
     try:
         with open(content, "rb", closefd=False) as shared:
             shared.seek(0)
-            content = shared.read()
+            received = shared.read()
         preprocessing = Preprocessing.from_dict(request["preprocessing"])
-        seen = decode(content, request["max_pixels"], edge=preprocessing.edge)
+        seen = decode(received, request["max_pixels"], edge=preprocessing.edge)
         rows = preprocessing.apply(seen.image, (seen.width, seen.height))
         os.pwrite(pixels, rows.tobytes(), 0)
     except Unreadable as fault:

@@ -169,7 +169,7 @@ class _Pipeline(Generic[T]):
             self._begun.put(error)  # raised where the batches are handed out
 
     def _begin(self, batch: _Batch[T]) -> None:
-        rows = range(len(batch.paths))
+        rows: Sequence[int] = range(len(batch.paths))
         files: dict[int, FileBytes] = {}
         if batch.group.known is not None:
             reading = [self._loaders.submit(self._read, batch, row) for row in rows]
@@ -285,6 +285,4 @@ def _known(index: int, file: FileBytes, known: object) -> ImageScore:
 
 
 def _unreadable(index: int, fault: Unreadable) -> ImageScore:
-    return ImageScore(
-        index=index, sha256=fault.sha256, size=fault.size, reason=fault.reason.value, detail=fault.detail
-    )
+    return ImageScore(index=index, sha256=fault.sha256, size=fault.size, reason=fault.reason.value, detail=fault.detail)

@@ -33,7 +33,7 @@ from vision.runtime import (
     Runtime,
     is_of_the_device,
 )
-from worker.lease import Leases, LeaseLost, WorkerStopping
+from worker.lease import LeaseLost, Leases, WorkerStopping
 from worker.shift import Bench, NotSaved, OnImage, Shift, told
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Inspector:
     def __init__(self, engine: Engine, workplace: Workplace) -> None:
         self._engine = engine
         self._workplace = workplace
-        self._runtimes: dict[str, TorchRuntime] = {}
+        self._runtimes: dict[str, Runtime] = {}
 
     def inspect(self, batch: int, attempt: int, on_image: OnImage | None = None) -> str:
         """Inspect a batch, then others of the same model for a while; say in one line what became of them.
@@ -113,7 +113,7 @@ class Inspector:
             return self._let_go_of(shift.open[0], error) if shift.open else None
         finally:
             for other in list(shift.open)[1:]:  # held beside it, and not at fault
-                self._let_go(other, lambda session, other=other: batches.give_back(session, other))
+                self._give_back(other)
 
     def _let_go_of(self, held: Claim, error: BaseException) -> str | None:
         """The batch whose turn it was, by what ended its shift."""
@@ -122,7 +122,7 @@ class Inspector:
             case LeaseLost():
                 return f"{named}: not saved, it was cancelled or taken back"
             case WorkerStopping():
-                self._let_go(held, lambda session: batches.give_back(session, held))
+                self._give_back(held)
                 return f"{named}: given back, the worker stops"
             case _ if isinstance(error, STOPS_THE_JOB):
                 self._stop_job(held, str(error))
@@ -138,13 +138,13 @@ class Inspector:
                 self._workplace.end_process(str(error))
                 return f"{named}: given back ({error})"
             case NotSaved():
-                self._let_go(held, lambda session: batches.give_back(session, held))
+                self._give_back(held)
             case Exception():
                 self._fault(held, f"{type(error).__name__}: {error}")
                 if is_of_the_device(error):  # met outside of scoring: copying to the device, or loading the model
                     self._workplace.end_process(str(error))
             case _:
-                self._let_go(held, lambda session: batches.give_back(session, held))
+                self._give_back(held)
         return None
 
     def _leases(self, shift: Shift, token: str) -> Leases:
@@ -157,7 +157,7 @@ class Inspector:
             held, *others = list(shift.open) or [shift.first]
             self._fault(held, reason, pause_seconds=0)
             for other in others:
-                self._let_go(other, lambda session, other=other: batches.give_back(session, other))
+                self._give_back(other)
             place.end_process(f"batch {held.batch}: {reason}")
 
         return Leases(
@@ -222,6 +222,10 @@ class Inspector:
         # If only this worker's mount is gone, the others should be the faster ones to ask for the next batch.
         time.sleep(REST_SECONDS)
 
+    def _give_back(self, held: Claim) -> None:
+        """Neither its fault nor one of the world: somebody can have it at once."""
+        self._let_go(held, lambda session: batches.give_back(session, held))
+
     def _let_go(self, held: Claim, arrow: Callable[[Session], bool]) -> None:
         """At best now; where even that fails, the lease runs out."""
         try:
@@ -238,11 +242,14 @@ class Inspector:
 
         patiently(stop)
 
-    def _runtime(self, digest: str) -> TorchRuntime:
+    def _runtime(self, digest: str) -> Runtime:
         if digest not in self._runtimes:
             file = self._workplace.models_folder / f"{digest}.safetensors"
             while len(self._runtimes) >= MODELS_KEPT:
                 self._runtimes.pop(next(iter(self._runtimes)))
+            from vision.saved_network import load_checkpoint
+            from vision.torch_runtime import TorchRuntime
+
             self._runtimes[digest] = TorchRuntime(load_checkpoint(file, digest), self._workplace.device)
         return self._runtimes[digest]
 

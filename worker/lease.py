@@ -75,7 +75,7 @@ class Leases:
         self._moved_at = time.monotonic()
 
     def check(self, held: Claim) -> None:
-        """An image of the batch got through. Raises LeaseLost or WorkerStopping where it was the last: call it often."""
+        """An image got through; call it often. Raises LeaseLost or WorkerStopping where it was the last."""
         if held.batch in self._lost:
             raise LeaseLost
         if self._stopping():

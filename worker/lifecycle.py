@@ -81,13 +81,13 @@ def _release(exception: BaseException, args: Any, **_: Any) -> None:
         return
     note = f"the process that inspected it died ({exception})"
     # In a thread: the parent has to go on talking to Redis while the database is slow.
-    threading.Thread(target=_lost, args=(args[0], _Parent.consumer.hostname, note), name="lost").start()
+    threading.Thread(target=_lost, args=(*args, _Parent.consumer.hostname, note), name="lost").start()
 
 
-def _lost(batch: int, worker: str, note: str) -> None:
+def _lost(batch: int, attempt: int, worker: str, note: str) -> None:
     try:
         with writing(own_database()) as session:
-            released = batches.lost(session, batch, worker=worker, note=note)
+            released = batches.lost(session, batch, attempt, worker=worker, note=note)
     except ServiceAway as error:
         log.warning("batch %s waits for its lease to run out: %s", batch, error)
         return

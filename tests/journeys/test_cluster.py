@@ -22,9 +22,9 @@ import pytest
 from console.cluster import LocalCluster
 from console.postgres import postgres_programs
 from console.servers import redis_programs
-from vision.checkpoint import load_checkpoint
 from vision.inspection import score_images
-from vision.runtime import TorchRuntime
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 TASK = "inspectq.inspect_batch"
 PROGRAM = Path(sys.executable).parent / "inspectq"
