@@ -20,7 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import results
@@ -70,6 +70,7 @@ class Claim:
     operating_point_id: int
     pass_below: float
     fail_from: float
+    reuse: bool  # an identical file's verdict may be taken over
 
 
 def plan(session: Session, job: InspectionJob, chunks: Sequence[Sequence[str]], *, first_sequence: int) -> None:
@@ -103,19 +104,17 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
     room = window - (waiting or 0)
     if room <= 0:
         return []
-    next_up = (
-        select(Batch.id)
-        .join(InspectionJob, InspectionJob.id == Batch.job_id)
-        .where(
-            Batch.state == BatchState.PLANNED,
-            InspectionJob.state.in_(_ACTIVE_JOBS),
-            _is_due(),
+    ids: list[int] = []
+    for job in _jobs_with(session, BatchState.PLANNED):
+        ids += session.scalars(
+            select(Batch.id)
+            .where(Batch.job_id == job.id, Batch.state == BatchState.PLANNED, _is_due())
+            .order_by(Batch.sequence)
+            .limit(room - len(ids))
+            .with_for_update(skip_locked=True)
         )
-        .order_by(InspectionJob.priority.desc(), InspectionJob.id, Batch.sequence)
-        .limit(room)
-        .with_for_update(of=Batch, skip_locked=True)
-    )
-    ids = list(session.scalars(next_up))
+        if len(ids) == room:
+            break
     if not ids:
         return []
     moved = session.execute(
@@ -196,6 +195,7 @@ def _claimed(session: Session, batch: int, token: str) -> Claim:
         operating_point_id=row.OperatingPoint.id,
         pass_below=row.OperatingPoint.pass_below,
         fail_from=row.OperatingPoint.fail_from,
+        reuse=row.InspectionJob.reuse,
     )
 
 
@@ -205,11 +205,7 @@ def draw(session: Session, *, checkpoint: int, worker: str, lease_seconds: float
     None where there is none, or it is for another model. One that has not been sent is preferred: a message
     that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
     """
-    for job in session.execute(
-        select(InspectionJob.id, InspectionJob.checkpoint_id)
-        .where(InspectionJob.state.in_(_ACTIVE_JOBS))
-        .order_by(InspectionJob.priority.desc(), InspectionJob.id)
-    ).all():
+    for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
         for state in (BatchState.PLANNED, BatchState.DISPATCHED):
             next_up = (
                 select(Batch.id, Batch.attempt)
@@ -363,6 +359,13 @@ def recall(session: Session, sent: Sequence[int]) -> int:
     return rows_changed(session, back.values(state=BatchState.PLANNED, dispatched_at=None))
 
 
+def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int]]:
+    """(id, checkpoint_id) of the active jobs that have such a batch, in the order in which they are served."""
+    has_one = exists().where(Batch.job_id == InspectionJob.id, Batch.state.in_(states))
+    query = select(InspectionJob.id, InspectionJob.checkpoint_id).where(InspectionJob.state.in_(_ACTIVE_JOBS), has_one)
+    return session.execute(query.order_by(InspectionJob.priority.desc(), InspectionJob.id)).all()
+
+
 def _is_due() -> ColumnElement[bool]:
     return or_(Batch.not_before.is_(None), Batch.not_before <= database_now())
 
@@ -413,6 +416,7 @@ def given_up(session: Session, *, max_faults: int, patience_seconds: float) -> l
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
         .where(
             Batch.state == BatchState.PLANNED,
+            or_(Batch.faults > 0, Batch.waiting_since.is_not(None)),  # the index's own words: few batches are
             or_(Batch.faults >= max_faults, too_long),
             InspectionJob.state.in_(_ACTIVE_JOBS),
         )

@@ -33,6 +33,8 @@ COLUMNS = (
     "worker",
     "time",
     "revision",
+    "result",
+    "reused_from",
 )
 _FETCH_ROWS = 1000  # rows in memory at a time: a job may have millions
 
@@ -81,6 +83,61 @@ class NewResult:
     precision: str
     device: str
     worker: str
+    reused_from: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What verdicts are judged with. Those of two images of the same bytes and the same judgement are the same."""
+
+    checkpoint_id: int
+    operating_point_id: int
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownVerdict:
+    """The verdict that the network gave on an identical file."""
+
+    result: int
+    width: int  # pixels
+    height: int
+    score: float
+    label: str
+    disposition: Disposition
+    device: str
+
+
+def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job: int) -> dict[str, KnownVerdict]:
+    """Of those sha256s that an older job than `before_job` has judged, the first verdict with a score."""
+    row = InspectionResult
+    query = (
+        select(row)
+        .where(
+            row.sha256.in_(digests),
+            row.checkpoint_id == by.checkpoint_id,
+            row.operating_point_id == by.operating_point_id,
+            row.engine == by.engine,
+            row.precision == by.precision,
+            row.job_id < before_job,
+            row.score.is_not(None),
+            row.reused_from.is_(None),
+        )
+        .order_by(row.id.desc())  # the first one is kept last
+    )
+    return {
+        found.sha256 or "": KnownVerdict(
+            result=found.id,
+            width=found.width or 0,
+            height=found.height or 0,
+            score=found.score or 0.0,
+            label=found.label or "",
+            disposition=found.disposition,
+            device=found.device,
+        )
+        for found in session.scalars(query)
+    }
 
 
 def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[NewResult]) -> None:

@@ -7,17 +7,17 @@ an image are verdicts (UNREADABLE); passing faults of the world give the batch b
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from db import batches, jobs
+from db import batches, jobs, results
 from db.batches import Claim
-from db.engine import Engine, Session, writing
+from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
-from db.results import NewResult
+from db.results import Judgement, NewResult
 from db.schema import open_database
 from db.settings import Settings, settings
 from vision.checkpoint import CheckpointAltered, CheckpointFormat, CheckpointMissing
@@ -103,6 +103,8 @@ class Inspector:
         except BaseException as error:
             ended = self._ended(shift, error)
             if ended is None:
+                if isinstance(error, NotSaved):
+                    raise error.error from None
                 raise
             return "; ".join([*told(shift.saved), ended])
         return "; ".join(told(shift.saved))
@@ -170,15 +172,16 @@ class Inspector:
         )
 
     def _bench(self, first: Claim, token: str, leases: Leases, on_image: OnImage) -> Bench:
-        place = self._workplace
+        place, runtime = self._workplace, self._runtime(first.checkpoint_digest)
         return Bench(
             worker=place.name,
-            runtime=self._runtime(first.checkpoint_digest),
+            runtime=runtime,
             limits=place.limits,
             roots=place.roots,
             threads=place.decode_threads,
             leases=leases,
             draw=lambda beside: self._draw(beside, token),
+            known=lambda held, digests: self._known(held, digests, runtime),
             save=lambda held, rows: patiently(lambda: self._finish(held, rows)),
             on_image=on_image,
         )
@@ -207,6 +210,20 @@ class Inspector:
                 lease_seconds=self._workplace.lease_seconds,
                 token=token,
             )
+
+    def _known(self, held: Claim, digests: Sequence[str], runtime: Runtime) -> Mapping[str, object]:
+        by = Judgement(
+            checkpoint_id=held.checkpoint_id,
+            operating_point_id=held.operating_point_id,
+            engine=runtime.engine,
+            precision=runtime.precision,
+        )
+        try:
+            with reading(self._engine) as session:
+                return results.known(session, digests, by, before_job=held.job)
+        except ServiceAway as error:
+            log.warning("verdicts on identical files are not looked up: %s", error)
+            return {}
 
     def _finish(self, held: Claim, rows: list[NewResult]) -> bool:
         with writing(self._engine) as session:

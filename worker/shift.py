@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,11 @@ OnImage = Callable[[int], None]  # called with its job's number
 
 
 class NotSaved(Exception):
-    """Verdicts could not be written; their batches stay with their leases."""
+    """Verdicts of a batch could not be written, because of `error`; it stays with its lease."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(str(error))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ class Bench:
     threads: int | None
     leases: Leases
     draw: Callable[[Claim], Claim | None]  # the next batch for the same model, if there is one
+    known: Callable[[Claim, Sequence[str]], Mapping[str, object]]  # of some sha256s, the verdicts there are
     save: Callable[[Claim, list[NewResult]], bool]  # False: the batch is no longer ours
     on_image: OnImage
 
@@ -107,6 +112,7 @@ class Shift:
                 folder=opened[held.root],
                 guard=guard,
                 on_decoded=partial(bench.leases.check, held),
+                known=partial(bench.known, held) if held.reuse and guard is None else None,
             )
             drawn = None
             if guard is None and time.monotonic() < ends_at:
@@ -151,7 +157,7 @@ class _Saving:
 
     def _raise(self) -> None:
         if self._error is not None:
-            raise NotSaved(str(self._error)) from self._error
+            raise NotSaved(self._error) from self._error
 
     def _save_all(self) -> None:
         while (work := self._waiting.get()) is not None:

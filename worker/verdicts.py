@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from db.batches import Claim
 from db.models import Disposition
 from db.paths import to_bytes
-from db.results import NewResult
+from db.results import KnownVerdict, NewResult
 from vision.faults import Reason, StorageTrouble
 from vision.pipeline import ImageScore
 from vision.runtime import Runtime
@@ -25,6 +25,8 @@ def judge(score: float, held: Claim) -> tuple[str, Disposition]:
 
 def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
     """The row for one image: its outcome, judged, and what it was judged with."""
+    if isinstance(outcome.known, KnownVerdict):
+        return _taken_over(held, path, outcome, outcome.known, runtime, worker)
     label, disposition = (None, Disposition.UNREADABLE) if outcome.score is None else judge(outcome.score, held)
     return NewResult(
         path=path,
@@ -43,6 +45,30 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         precision=runtime.precision,
         device=runtime.device,
         worker=worker,
+    )
+
+
+def _taken_over(
+    held: Claim, path: str, outcome: ImageScore, known: KnownVerdict, runtime: Runtime, worker: str
+) -> NewResult:
+    return NewResult(
+        path=path,
+        sha256=outcome.sha256,
+        size=outcome.size,
+        width=known.width,
+        height=known.height,
+        score=known.score,
+        label=known.label,
+        disposition=known.disposition,
+        reason_code=None,
+        detail=None,
+        checkpoint_id=held.checkpoint_id,
+        operating_point_id=held.operating_point_id,
+        engine=runtime.engine,
+        precision=runtime.precision,
+        device=known.device,
+        worker=worker,
+        reused_from=known.result,
     )
 
 

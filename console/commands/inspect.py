@@ -30,7 +30,13 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
 @click.option("--model", help="Name, id or digest prefix.  [default: the newest approved one]")
 @click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, scan always does.")
 @click.option("--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
-def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
+@click.option(
+    "--reuse/--no-reuse",
+    default=True,
+    show_default=True,
+    help="Take over the verdict on an identical file by the same model, limits and runtime.",
+)
+def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
 
@@ -42,6 +48,7 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
         model=model,
         priority=priority,
         batch_images=chosen.batch_images,
+        reuse=reuse,
         roots=chosen.root_folders,
     )
     click.echo(job)

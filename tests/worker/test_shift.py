@@ -132,7 +132,7 @@ def test_verdicts_that_cannot_be_saved_are_no_fault_of_what_is_scored_meanwhile(
     monkeypatch.setattr("worker.inspection.DATABASE_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(batches, "finish", away)
     add_job(engine, PAIRS, root=str(folder))
-    with pytest.raises(Exception, match="the database is away"):
+    with pytest.raises(DatabaseAway):
         inspector.inspect(*sent(engine))
     assert {faults for _, _, faults in states(engine)} == {0}
     assert states(engine)[0] == (BatchState.RUNNING, 1, 0), "its lease decides"
