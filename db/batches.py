@@ -242,8 +242,7 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
     """
     if sorted(row.path for row in rows) != sorted(held.paths):
         raise ValueError(f"batch {held.batch} has {len(held.paths)} paths and was given {len(rows)} other results")
-    done = rows_changed(
-        session,
+    finished_at = session.scalar(
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
         .values(
@@ -251,11 +250,13 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
             lease_until=None,
             waiting_since=None,
             finished_at=database_now(),
-        ),
+        )
+        .returning(Batch.finished_at)
+        .execution_options(synchronize_session=False)
     )
-    if done != 1:
+    if finished_at is None:
         return False
-    results.add(session, held.job, held.batch, held.revision, rows)
+    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)
     return True
 
 
