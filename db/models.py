@@ -274,6 +274,7 @@ class InspectionJob(Base):
     revision: Mapped[int] = mapped_column(default=1)  # one more with each retry of the unreadable images
     batch_images: Mapped[int]
     reuse: Mapped[bool] = mapped_column(default=True)  # an identical file's verdict is taken over
+    runtime: Mapped[str] = mapped_column(String(50), default="auto")  # auto: as each worker finds best
     submitted: Mapped[int] = mapped_column(default=0)  # images planned so far
     planned_batches: Mapped[int] = mapped_column(default=0)
     cursor: Mapped[str | None] = mapped_column(Text)  # the last path planned: where a killed planner goes on

@@ -21,6 +21,7 @@ from db.explanation import explain, open_batches
 from db.models import OPEN_JOBS, Disposition, JobState
 from db.schema import open_database
 from db.settings import settings
+from vision.runtimes import RUNTIMES
 
 JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
 
@@ -37,7 +38,16 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
     help="Take over the verdict on an identical file by the same model, limits and runtime.",
 )
 @click.option("--profile", is_flag=True, help="Say where the time of an image went. Only where this process inspects.")
-def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool) -> None:
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", *RUNTIMES]),
+    default="auto",
+    show_default=True,
+    help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
+)
+def scan(
+    folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool, runtime: str
+) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
 
@@ -52,6 +62,7 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool
         priority=priority,
         batch_images=chosen.batch_images,
         reuse=reuse,
+        runtime=runtime,
         roots=chosen.root_folders,
     )
     click.echo(job)
