@@ -24,7 +24,8 @@ from trainer.interruption import deferred_interrupts
 from trainer.progress import OnStep, Step
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
-from vision.network import POSITIVE_INDEX, Network, trainable_parameters
+from vision.checkpoint import POSITIVE_INDEX
+from vision.network import Network, trainable_parameters
 from vision.preprocessing import Preprocessing
 
 _ORDER = -1  # stands where an image's number stands in derived_seed: the epoch's order, no image

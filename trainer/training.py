@@ -21,10 +21,11 @@ from trainer.fit import Fit, run_fit
 from trainer.progress import OnStep
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile
-from vision.checkpoint import CheckpointInfo, save_checkpoint
-from vision.network import ARCHITECTURE, Network, PretrainedWeights, build_network, freeze_backbone, load_weights
+from vision.checkpoint import ARCHITECTURE, CheckpointInfo
+from vision.network import Network, PretrainedWeights, build_network, freeze_backbone, load_weights
 from vision.preprocessing import Preprocessing
-from vision.runtime import choose_device
+from vision.saved_network import save_checkpoint
+from vision.torch_runtime import choose_device
 
 _HEAD = -2  # stands where an image's number stands in derived_seed: the head's first weights
 

@@ -18,8 +18,8 @@ from trainer.opening import open_dataset
 from trainer.progress import Step
 from trainer.recipe import Recipe, report_recipe
 from trainer.training import TrainingOutcome, TrainingPlan, train
-from vision.checkpoint import load_checkpoint
 from vision.network import load_weights
+from vision.saved_network import load_checkpoint
 
 Plan = Callable[..., TrainingPlan]
 
