@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
-
-from trainer.evaluation import Evaluation
+from scipy.special import betaincinv
 
 FP32_DIFFERENCE = 1e-4  # of an image's scores, at which a runtime in fp32 is refused
 ACCURACY_POINTS = 0.5  # percentage points by which accuracy may fall
@@ -24,13 +22,13 @@ class Answers:
 
     checkpoint_digest: str
     dataset_fingerprint: str
-    split: str | None
+    split: str
     threshold: float  # score >= threshold is a defective verdict
     precision: str
     scores: Mapping[str, tuple[bool, float]]  # by path, where there is one: is it defective, P(defective)
 
     @property
-    def about(self) -> tuple[str, str, str | None, float]:
+    def about(self) -> tuple[str, str, str, float]:
         """What two runtimes have to have in common to be compared."""
         return (self.checkpoint_digest, self.dataset_fingerprint, self.split, self.threshold)
 
@@ -44,18 +42,6 @@ class Answers:
         """(defective images that were found, defective images)."""
         of_defective = [score for defective, score in self.scores.values() if defective]
         return sum(score >= self.threshold for score in of_defective), len(of_defective)
-
-
-def answers_of(judged: Evaluation) -> Answers:
-    """The answers in an evaluation."""
-    return Answers(
-        checkpoint_digest=judged.checkpoint_digest,
-        dataset_fingerprint=judged.dataset_fingerprint,
-        split=judged.split,
-        threshold=judged.threshold,
-        precision=judged.precision,
-        scores={image.path: (image.is_defective, image.score) for image in judged.images},
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +89,7 @@ def recall_bound(found: int, defective: int) -> float:
     """
     if found == 0:
         return 0.0
-    return float(beta.ppf((1 - CONFIDENCE) / 2, found, defective - found + 1))
+    return float(betaincinv(found, defective - found + 1, (1 - CONFIDENCE) / 2))
 
 
 def _of_lost_verdicts(reference: Answers, other: Answers) -> list[str]:

@@ -8,9 +8,8 @@ from db import checkpoints, evaluations, runtimes
 from db.checkpoints import NewCheckpoint
 from db.engine import Session
 from db.evaluations import NewDataset, NewEvaluation, NewTrainingRun
-from db.models import Checkpoint
+from db.models import Checkpoint, RuntimeParity
 from db.models import Evaluation as EvaluationRow
-from db.models import RuntimeParity
 from db.paths import to_text
 from db.runtimes import NewParity
 from trainer.dataset import DatasetSnapshot, Skip
@@ -49,7 +48,7 @@ def record_evaluation(
 
 def stored_answers(session: Session, row: EvaluationRow) -> Answers:
     """What the runtime of a stored evaluation said."""
-    positive = row.checkpoint.positive_class
+    positive = row.dataset.positive_class
     return Answers(
         checkpoint_digest=row.checkpoint.digest,
         dataset_fingerprint=row.dataset.fingerprint,
@@ -67,7 +66,12 @@ def stored_answers(session: Session, row: EvaluationRow) -> Answers:
 def record_reference(session: Session, row: EvaluationRow) -> RuntimeParity:
     """That the reference itself may be used, and by which evaluation."""
     parity = Parity(
-        images=row.images, largest_difference=0.0, mean_difference=0.0, flipped=0, accepted=True, reason="The reference."
+        images=row.images,
+        largest_difference=0.0,
+        mean_difference=0.0,
+        flipped=0,
+        accepted=True,
+        reason="The reference.",
     )
     return _record_parity(session, REFERENCE, row, None, parity, None)
 

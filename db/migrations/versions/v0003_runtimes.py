@@ -25,12 +25,8 @@ def upgrade() -> None:
         sa.Column("accepted", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_runtime_parity_checkpoint_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["evaluation_id"], ["evaluation.id"], name=op.f("fk_runtime_parity_evaluation_id")
-        ),
+        sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoint.id"], name=op.f("fk_runtime_parity_checkpoint_id")),
+        sa.ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], name=op.f("fk_runtime_parity_evaluation_id")),
         sa.ForeignKeyConstraint(
             ["reference_evaluation_id"],
             ["evaluation.id"],
