@@ -122,6 +122,21 @@ def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[Evaluation]:
     ).all()
 
 
+def of_reference(
+    session: Session, checkpoint_id: int, *, fingerprint: str, split: str, threshold: float
+) -> Evaluation | None:
+    """The newest evaluation by PyTorch in fp32 on these images, if there is one."""
+    query = _whole().where(
+        Evaluation.checkpoint_id == checkpoint_id,
+        Evaluation.dataset.has(DatasetSnapshot.fingerprint == fingerprint),
+        Evaluation.split == split,
+        Evaluation.threshold == threshold,
+        Evaluation.engine == "torch",
+        Evaluation.precision == "fp32",
+    )
+    return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+
 def _whole() -> Select[Evaluation]:
     return select(Evaluation).options(
         joinedload(Evaluation.checkpoint),
