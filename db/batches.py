@@ -204,8 +204,8 @@ def _claimed(session: Session, batch: int, token: str) -> Claim:
 def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, token: str) -> Claim | None:
     """Arrow i: the batch that is next anyway, for a worker that has the model of the batch `beside` at hand.
 
-    None where there is none, or it asks for another model or runtime. One that has not been sent is preferred: a message
-    that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
+    None where there is none, or it asks for another model or runtime. One that has not been sent is preferred: a
+    message that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
     """
     for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
         for state in (BatchState.PLANNED, BatchState.DISPATCHED):

@@ -45,9 +45,7 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
     show_default=True,
     help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
 )
-def scan(
-    folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool, runtime: str
-) -> None:
+def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool, runtime: str) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
 
