@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from torch import nn
 from tqdm import tqdm
-from vision.decode import read_image
 
 from trainer.dataset import Dataset, Sample
 from trainer.evaluation import Judging, evaluate
@@ -25,6 +24,7 @@ from trainer.finding import Reading
 from trainer.labels import LabelsFile
 from trainer.metrics import Metrics, classification_table, compute_metrics
 from trainer.opening import open_dataset
+from vision.decode import read_image
 from vision.network import build_network, load_weights
 from vision.preprocessing import Preprocessing
 from vision.torch_runtime import choose_device

@@ -38,8 +38,8 @@ from trainer.training import TrainingPlan, train
 from vision.checkpoint import POSITIVE_INDEX
 from vision.network import build_network, load_weights, trainable_parameters
 from vision.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from vision.torch_runtime import choose_device
 from vision.samples import draw_sample_set
+from vision.torch_runtime import choose_device
 
 PLAIN = "(a) plain PyTorch"
 PLAIN_WORKERS = 2

@@ -20,8 +20,8 @@ from trainer.backbone import Backbone
 from trainer.dataset import Dataset, Sample
 from trainer.errors import DatasetError
 from trainer.recipe import Recipe
-from vision.cores import usable_cores
 from vision.checkpoint import POSITIVE_INDEX
+from vision.cores import usable_cores
 
 _ORDER = -1  # stands where an image's number stands in derived_seed: the epoch's order, no image
 

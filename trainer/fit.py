@@ -27,6 +27,7 @@ from trainer.progress import OnStep, Step
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
 from vision.checkpoint import POSITIVE_INDEX
+from vision.cores import usable_cores
 from vision.network import Network, trainable_parameters
 
 
@@ -71,6 +72,7 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> tuple[EpochRecord, .
 
     Raises TrainingDiverged, and DatasetError where an image changed since the data set was opened.
     """
+    torch.set_num_threads(usable_cores())  # whatever scored in this process before may have asked for one
     state = fit.state.read() if resume else None
     if state is not None:
         network.load_state_dict(state.network)

@@ -19,8 +19,8 @@ from trainer.features import KeptFeatures
 from trainer.progress import Step
 from trainer.recipe import Recipe, report_recipe
 from trainer.training import TrainingOutcome, TrainingPlan, train
-from vision.saved_network import load_checkpoint
 from vision.network import build_network, freeze_backbone, load_weights
+from vision.saved_network import load_checkpoint
 
 IMAGES = 16  # for training, in `dataset`
 

@@ -11,7 +11,14 @@ import safetensors.torch
 import torch
 
 from vision import preprocessing as preprocessing_module
-from vision.checkpoint import METADATA_KEY, CheckpointAltered, CheckpointError, CheckpointFormat, CheckpointInfo, CheckpointMissing
+from vision.checkpoint import (
+    METADATA_KEY,
+    CheckpointAltered,
+    CheckpointError,
+    CheckpointFormat,
+    CheckpointInfo,
+    CheckpointMissing,
+)
 from vision.network import Network
 from vision.saved_network import load_checkpoint, save_checkpoint
 

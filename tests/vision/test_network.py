@@ -10,7 +10,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vision.network import Network, WeightsInvalid, WeightsUnavailable, build_network, freeze_backbone, load_weights, trainable_parameters
+from vision.network import (
+    Network,
+    WeightsInvalid,
+    WeightsUnavailable,
+    build_network,
+    freeze_backbone,
+    load_weights,
+    trainable_parameters,
+)
 
 STAND_IN = Path(__file__).parents[2].parent / "shared" / "weights" / "resnet18_imagenet.pth"
 
