@@ -85,7 +85,7 @@ class Judge:
         folder, digest = self.settings.models_folder, self.checkpoint.digest
         device = "cpu" if name in EXPORTED else self.judging.device  # the reference may be on a GPU meanwhile
         runtime = open_runtime(name, folder, digest, file_digest, device)
-        what = "the saved file" if name == REFERENCE else f"the runtime {name}"
+        what = "the saved file" if name == REFERENCE else name
         with progress_bar() as progress:
             task = progress.add_task(f"Evaluating {what}", total=len(self.dataset.part(self.judging.split)))
             return judge(runtime, digest, self.dataset, self.judging, lambda: progress.advance(task))

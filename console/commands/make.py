@@ -127,23 +127,23 @@ def models() -> None:
 @models.command("list")
 @FORMAT
 def list_models(as_format: str) -> None:
-    """Every model, newest first, with its latest evaluation."""
+    """Every model, newest first, with its latest evaluation by PyTorch in fp32."""
     from console.tables import print_rows
 
     with reading(open_database(settings().effective_database_url)) as session:
         rows = []
         for checkpoint in checkpoints.every(session):
-            judged = evaluations.of_checkpoint(session, checkpoint.id)
+            judged = evaluations.newest(session, checkpoint.id)
             rows.append(
                 {
                     "id": checkpoint.id,
                     "name": checkpoint.name,
                     "status": checkpoint.status.value,
                     "digest": checkpoint.digest,
-                    "evaluation": f"e{judged[0].id}" if judged else None,
-                    "accuracy": judged[0].accuracy if judged else None,
-                    "miss_rate": judged[0].miss_rate if judged else None,
-                    "false_alarm_rate": judged[0].false_alarm_rate if judged else None,
+                    "evaluation": f"e{judged.id}" if judged else None,
+                    "accuracy": judged.accuracy if judged else None,
+                    "miss_rate": judged.miss_rate if judged else None,
+                    "false_alarm_rate": judged.false_alarm_rate if judged else None,
                     "created_at": checkpoint.created_at.isoformat(),
                 }
             )

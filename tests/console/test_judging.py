@@ -1,5 +1,6 @@
 """Are a model's runtimes judged on the same images, compared, and kept with the digest of what was judged?"""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,13 @@ def test_the_line_says_what_came_of_it() -> None:
         "runtime onnx: refused. Accuracy falls by 1.00 points; it may by 0.5. "
         "(scores differ by at most 2e-06, 1e-07 on average; 0 of 8 verdicts flipped)"
     )
+
+
+def test_without_the_exporters_packages_a_model_is_of_use_and_it_is_said(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "trainer.export", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as import finds it where it is not installed
+    assert judge.by_exports() == ()
+    assert "Not exported: the package onnx is not here." in capsys.readouterr().err
+    assert judge.by("torch").outcome.metrics.samples == 8

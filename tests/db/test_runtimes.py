@@ -1,14 +1,17 @@
 """Does the newest comparison of a runtime decide whether it may be used?"""
 
+from dataclasses import replace
+from typing import Any
+
 from db import evaluations, runtimes
 from db.engine import Engine, Session, reading, writing
 from db.runtimes import NewParity
 from tests.rows import add_dataset, add_model, new_evaluation
 
 
-def add_evaluation(session: Session, checkpoint_id: int) -> int:
+def add_evaluation(session: Session, checkpoint_id: int, **made_by: str) -> int:
     dataset = add_dataset(session)
-    new = new_evaluation(3, 1, 1, 3)
+    new = replace(new_evaluation(3, 1, 1, 3), **made_by)  # type: ignore[arg-type]
     return evaluations.add_evaluation(session, new, checkpoint_id=checkpoint_id, dataset=dataset).id
 
 
@@ -69,7 +72,9 @@ def test_the_reference_is_found_by_what_it_was_asked(engine: Engine) -> None:
         model = add_model(session)
         first, second = add_evaluation(session, model.id), add_evaluation(session, model.id)
         assert first < second
-    asked = {"fingerprint": "f" * 64, "split": "test", "threshold": 0.5}
+        int8 = add_evaluation(session, model.id, engine="onnxruntime", precision="int8")
+        bf16 = add_evaluation(session, model.id, precision="bf16")
+    asked: dict[str, Any] = {"fingerprint": "f" * 64, "split": "test", "threshold": 0.5}
     with reading(engine) as session:
         found = evaluations.of_reference(session, model.id, **asked)
         assert found is not None
@@ -77,3 +82,12 @@ def test_the_reference_is_found_by_what_it_was_asked(engine: Engine) -> None:
         for other in ({"fingerprint": "e" * 64}, {"split": "train"}, {"threshold": 0.4}):
             assert evaluations.of_reference(session, model.id, **{**asked, **other}) is None
         assert evaluations.of_reference(session, model.id + 1, **asked) is None
+        for made_by, expected in (
+            ({}, second),
+            ({"engine": "onnxruntime", "precision": "int8"}, int8),
+            ({"precision": "bf16"}, bf16),
+        ):
+            newest = evaluations.newest(session, model.id, **made_by)
+            assert newest is not None
+            assert newest.id == expected
+        assert evaluations.newest(session, model.id, engine="onnxruntime") is None

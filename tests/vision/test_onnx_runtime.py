@@ -32,7 +32,8 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(exported_model: Export
     together = runtime.score(pixels)
     alone = np.concatenate([runtime.score(pixels[row : row + 1]) for row in range(len(pixels))])
     reversed_ = runtime.score(np.ascontiguousarray(pixels[::-1]))[::-1]
-    assert (together.dtype, together.shape) == (np.float32, (len(pixels),))
+    assert together.dtype == np.float32
+    assert together.shape == (len(pixels),)
     assert alone == pytest.approx(together, abs=1e-6)
     assert reversed_ == pytest.approx(together, abs=1e-6)
 
@@ -43,7 +44,8 @@ def test_it_says_what_it_is_made_of(exported_model: ExportedModel, name: str) ->
     assert runtime.precision == {"onnx": "fp32", "onnx-int8": "int8"}[name]
     assert runtime.preprocessing.size == SIZE
     buffer = runtime.buffer(3)
-    assert (buffer.shape, buffer.dtype) == ((3, 3, SIZE, SIZE), np.uint8)
+    assert buffer.shape == (3, 3, SIZE, SIZE)
+    assert buffer.dtype == np.uint8
 
 
 def test_it_never_loads_torch(exported_model: ExportedModel, name: str, repository_root: Path) -> None:
