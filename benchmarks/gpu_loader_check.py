@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 
 from vision.checkpoint import CheckpointInfo
-from vision.inspection import ImageScore, score_images
+from vision.inspection import score_images
 from vision.network import build_network
+from vision.pipeline import ImageScore
 from vision.preprocessing import Preprocessing
 from vision.saved_network import load_checkpoint, save_checkpoint
 from vision.torch_runtime import TorchRuntime
