@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vision.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from vision.inspection import ImageScore, score_images
+from vision.checkpoint import CheckpointInfo
+from vision.inspection import score_images
 from vision.network import build_network
+from vision.pipeline import ImageScore
 from vision.preprocessing import Preprocessing
-from vision.runtime import TorchRuntime
+from vision.saved_network import load_checkpoint, save_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 TOLERANCE = 1e-3  # of a probability: float32 sums in another order, and nothing more
 EVERY_NTH_BROKEN = 17

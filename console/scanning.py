@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,11 +39,11 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
     # Imported here: torch takes seconds, and only this path needs it.
     from worker.inspection import from_settings
 
-    queue: list[Message] = []
+    sent = _Sent()
     scheduler = Scheduler(
         engine,
-        publish=queue.extend,
-        held=lambda: {(message.batch, message.attempt) for message in queue},
+        publish=sent.extend,
+        held=sent.waiting,
         window=EMBEDDED_WINDOW,
         max_attempts=settings.max_attempts,
         storage_patience=settings.storage_patience,
@@ -56,19 +57,67 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
 
     name = f"embedded-{os.getpid()}@{socket.gethostname()}"
     inspector = from_settings(name, settings, end_process=end_process)
-    with _terminated_like_interrupted(), progress_bar() as progress:
+    with _terminated_like_interrupted(), progress_bar() as progress, _Ticking(scheduler) as ticking:
         bar = _Bar(engine, progress, job)
         while bar.refresh().state in OPEN_JOBS:
-            busy = scheduler.tick()
-            bar.refresh()
-            while queue:
-                message = queue.pop(0)
-                ended = inspector.inspect(message.batch, message.attempt, bar.advance if message.job == job else None)
-                log.info(ended)
-                busy = True
-            if not busy:  # a batch of a process that died is waiting for its lease to run out
-                time.sleep(TICK_SECONDS)
+            ticking.check()
+            if (message := sent.next(TICK_SECONDS)) is not None:
+                log.info(inspector.inspect(message.batch, message.attempt, bar.advance))
     return conclude(engine, job)
+
+
+class _Sent:
+    """This process's own queue."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._changed = threading.Condition()
+
+    def extend(self, messages: list[Message]) -> None:
+        with self._changed:
+            self._messages.extend(messages)
+            self._changed.notify()
+
+    def waiting(self) -> set[tuple[int, int]]:
+        with self._changed:
+            return {(message.batch, message.attempt) for message in self._messages}
+
+    def next(self, seconds: float) -> Message | None:
+        """The oldest message, waited for so long at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._messages, seconds)
+            return self._messages.popleft() if self._messages else None
+
+
+class _Ticking:
+    """The scheduler at work in a thread, so that planning and inspecting go on side by side."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._tick_until_stopped, name="scheduler", daemon=True)
+
+    def __enter__(self) -> "_Ticking":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises what ended the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def _tick_until_stopped(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if not self._scheduler.tick():
+                    self._stop.wait(TICK_SECONDS)
+        except BaseException as error:
+            self._error = error
 
 
 @contextmanager
@@ -120,6 +169,7 @@ class _Bar:
     def __init__(self, engine: Engine, progress: Progress, job: int) -> None:
         self._engine, self._progress, self._job = engine, progress, job
         self.done = 0
+        self._refreshed_at = time.monotonic()
         self._task = progress.add_task(f"Job {job}", total=None)
 
     def refresh(self) -> InspectionJob:
@@ -129,8 +179,15 @@ class _Bar:
         self._progress.update(self._task, completed=self.done, total=planned or None)
         return row
 
-    def advance(self) -> None:
+    def advance(self, job: int) -> None:
+        """An image of some job got its verdict."""
+        if job != self._job:
+            return
         self._progress.advance(self._task)
+        if time.monotonic() - self._refreshed_at > WATCH_SECONDS:  # more may have been planned meanwhile
+            with reading(self._engine) as session:
+                self._progress.update(self._task, total=jobs.progress(session, self._job)[1] or None)
+            self._refreshed_at = time.monotonic()
 
 
 def _warn_of_missing_services(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """How does a batch move from planned to done, whatever the queue and the machines do?
 
     (none) --a plan--> planned --b dispatch--> dispatched --c claim--> running --d finish--> done
+    planned | dispatched --i draw (beside another)--> running
     running    --e take back (lease ran out)--> planned, attempt + 1, a fault
     running    --e lost (its process died)----> planned, attempt + 1, a fault
     running    --f give back (worker stops)---> planned; for a fault: attempt + 1, a fault
@@ -15,11 +16,11 @@ A fault counts: from the first on a batch is decoded under guard, and too many f
 Waiting is not a fault of the batch; it ends when the storage is back, or after hours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import results
@@ -69,6 +70,8 @@ class Claim:
     operating_point_id: int
     pass_below: float
     fail_from: float
+    reuse: bool  # an identical file's verdict may be taken over
+    runtime: str  # the one that the job asks for, or auto
 
 
 def plan(session: Session, job: InspectionJob, chunks: Sequence[Sequence[str]], *, first_sequence: int) -> None:
@@ -102,19 +105,17 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
     room = window - (waiting or 0)
     if room <= 0:
         return []
-    next_up = (
-        select(Batch.id)
-        .join(InspectionJob, InspectionJob.id == Batch.job_id)
-        .where(
-            Batch.state == BatchState.PLANNED,
-            InspectionJob.state.in_(_ACTIVE_JOBS),
-            or_(Batch.not_before.is_(None), Batch.not_before <= database_now()),
+    ids: list[int] = []
+    for job in _jobs_with(session, BatchState.PLANNED):
+        ids += session.scalars(
+            select(Batch.id)
+            .where(Batch.job_id == job.id, Batch.state == BatchState.PLANNED, _is_due())
+            .order_by(Batch.sequence)
+            .limit(room - len(ids))
+            .with_for_update(skip_locked=True)
         )
-        .order_by(InspectionJob.priority.desc(), InspectionJob.id, Batch.sequence)
-        .limit(room)
-        .with_for_update(of=Batch, skip_locked=True)
-    )
-    ids = list(session.scalars(next_up))
+        if len(ids) == room:
+            break
     if not ids:
         return []
     moved = session.execute(
@@ -135,7 +136,18 @@ def claim(
 
     Who asks again with the same `token`, because the answer to the first time was lost, gets the same batch.
     """
-    token = token or uuid4().hex
+    return _take(session, batch, attempt, (BatchState.DISPATCHED,), worker, lease_seconds, token or uuid4().hex)
+
+
+def _take(
+    session: Session,
+    batch: int,
+    attempt: int,
+    states: Sequence[BatchState],
+    worker: str,
+    lease_seconds: float,
+    token: str,
+) -> Claim | None:
     taken = rows_changed(
         session,
         update(Batch)
@@ -143,7 +155,7 @@ def claim(
             Batch.id == batch,
             Batch.attempt == attempt,
             or_(
-                Batch.state == BatchState.DISPATCHED,
+                Batch.state.in_(states),
                 and_(Batch.state == BatchState.RUNNING, Batch.token == token),
             ),
             exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
@@ -184,18 +196,44 @@ def _claimed(session: Session, batch: int, token: str) -> Claim:
         operating_point_id=row.OperatingPoint.id,
         pass_below=row.OperatingPoint.pass_below,
         fail_from=row.OperatingPoint.fail_from,
+        reuse=row.InspectionJob.reuse,
+        runtime=row.InspectionJob.runtime,
     )
 
 
-def renew(session: Session, held: Claim, *, lease_seconds: float) -> bool:
-    """Keep the lease. False: it is somebody else's now, or cancelled; stop working on it."""
-    renewed = rows_changed(
-        session,
+def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, token: str) -> Claim | None:
+    """Arrow i: the batch that is next anyway, for a worker that has the model of the batch `beside` at hand.
+
+    None where there is none, or it asks for another model or runtime. One that has not been sent is preferred: a
+    message that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
+    """
+    for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
+        for state in (BatchState.PLANNED, BatchState.DISPATCHED):
+            next_up = (
+                select(Batch.id, Batch.attempt)
+                .where(Batch.job_id == job.id, Batch.state == state, Batch.faults == 0, _is_due())
+                .order_by(Batch.sequence)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+            found = session.execute(next_up).one_or_none()
+            if found is None:
+                continue
+            if (job.checkpoint_id, job.runtime) != (beside.checkpoint_id, beside.runtime):
+                return None
+            return _take(session, found.id, found.attempt, (state,), worker, lease_seconds, token)
+    return None
+
+
+def renew(session: Session, token: str, held: Collection[int], *, lease_seconds: float) -> set[int]:
+    """Keep the leases of the batches `held` under `token`. Those that are not returned are somebody else's now."""
+    renewed = session.scalars(
         update(Batch)
-        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
-        .values(lease_until=database_now(lease_seconds)),
+        .where(Batch.id.in_(held), Batch.token == token, Batch.state == BatchState.RUNNING)
+        .values(lease_until=database_now(lease_seconds))
+        .returning(Batch.id)
     )
-    return renewed == 1
+    return set(renewed)
 
 
 def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
@@ -206,21 +244,21 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
     """
     if sorted(row.path for row in rows) != sorted(held.paths):
         raise ValueError(f"batch {held.batch} has {len(held.paths)} paths and was given {len(rows)} other results")
-    done = rows_changed(
-        session,
+    finished_at = session.scalar(
         update(Batch)
         .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
         .values(
-            state=BatchState.DONE,
-            token=None,
+            state=BatchState.DONE,  # its token stays: `lost` looks for what was drawn beside it
             lease_until=None,
             waiting_since=None,
             finished_at=database_now(),
-        ),
+        )
+        .returning(Batch.finished_at)
+        .execution_options(synchronize_session=False)
     )
-    if done != 1:
+    if finished_at is None:
         return False
-    results.add(session, held.job, held.batch, held.revision, rows)
+    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)
     return True
 
 
@@ -262,15 +300,15 @@ def take_back_expired(session: Session) -> int:
     )
 
 
-def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> bool:
-    """Arrow e, sooner: the parent of the process that held this attempt has seen it die."""
-    taken = rows_changed(
-        session,
-        update(Batch)
-        .where(Batch.id == batch, Batch.attempt == attempt, Batch.worker == worker, Batch.state == BatchState.RUNNING)
-        .values(_failed_it(note)),
-    )
-    return taken == 1
+def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> int:
+    """Arrow e, sooner: the parent of the process that was sent this attempt has seen it die.
+
+    What was drawn beside it is released, too; the attempt itself may be done by then. Returns how many batches.
+    """
+    sent = (Batch.id == batch, Batch.attempt == attempt, Batch.worker == worker)
+    token = select(Batch.token).where(*sent).scalar_subquery()
+    held = update(Batch).where(Batch.token == token, Batch.worker == worker, Batch.state == BatchState.RUNNING)
+    return rows_changed(session, held.values(_failed_it(note)).execution_options(synchronize_session=False))
 
 
 def give_back(session: Session, held: Claim, *, fault: str | None = None, pause_seconds: float = 0) -> bool:
@@ -324,6 +362,20 @@ def recall(session: Session, sent: Sequence[int]) -> int:
     return rows_changed(session, back.values(state=BatchState.PLANNED, dispatched_at=None))
 
 
+def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int, str]]:
+    """(id, checkpoint_id, runtime) of the active jobs that have such a batch, in the order in which they are served."""
+    has_one = exists().where(Batch.job_id == InspectionJob.id, Batch.state.in_(states))
+    return session.execute(
+        select(InspectionJob.id, InspectionJob.checkpoint_id, InspectionJob.runtime)
+        .where(InspectionJob.state.in_(_ACTIVE_JOBS), has_one)
+        .order_by(InspectionJob.priority.desc(), InspectionJob.id)
+    ).all()
+
+
+def _is_due() -> ColumnElement[bool]:
+    return or_(Batch.not_before.is_(None), Batch.not_before <= database_now())
+
+
 def _late(longer_than_seconds: float) -> ColumnElement[bool]:
     return and_(
         Batch.state == BatchState.DISPATCHED,
@@ -348,7 +400,7 @@ def cancel(session: Session, job: int) -> int:
         session,
         update(Batch)
         .where(Batch.job_id == job, Batch.state.in_(OPEN_BATCHES))
-        .values(state=BatchState.CANCELLED, token=None, lease_until=None, finished_at=database_now()),
+        .values(state=BatchState.CANCELLED, lease_until=None, finished_at=database_now()),
     )
 
 
@@ -370,6 +422,7 @@ def given_up(session: Session, *, max_faults: int, patience_seconds: float) -> l
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
         .where(
             Batch.state == BatchState.PLANNED,
+            or_(Batch.faults > 0, Batch.waiting_since.is_not(None)),  # the index's own words: few batches are
             or_(Batch.faults >= max_faults, too_long),
             InspectionJob.state.in_(_ACTIVE_JOBS),
         )

@@ -6,7 +6,7 @@ Leases compare times written by different machines, so no machine's own clock is
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect
+from sqlalchemy import DateTime, Dialect, Double, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -31,21 +31,24 @@ class UtcDateTime(TypeDecorator[datetime]):
 class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is
     """The database's clock, moved by `seconds` (negative: into the past)."""
 
-    inherit_cache = False
+    inherit_cache = True
     type = UtcDateTime()
 
     def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__()
-        self.seconds = float(seconds)
+        # The seconds travel beside the statement, which is therefore compiled once, whatever they are.
+        super().__init__(*((literal(float(seconds), Double()),) if seconds else ()))
 
 
 @compiles(database_now, "sqlite")
 def _sqlite_now(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:
     # Milliseconds and three zeros: the text form that SQLAlchemy reads and that sorts by time.
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.seconds:+.3f} seconds') || '000')"
+    moved = compiler.process(element.clauses, **kw)
+    by = f", printf('%+.3f seconds', {moved})" if moved else ""
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now'{by}) || '000')"
 
 
 @compiles(database_now, "postgresql")
 def _postgresql_now(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:
     # clock_timestamp, not now(): a long transaction must not write leases that are already old.
-    return f"(clock_timestamp() + make_interval(secs => {element.seconds:.3f}))"
+    moved = compiler.process(element.clauses, **kw)
+    return f"(clock_timestamp() + make_interval(secs => {moved}))" if moved else "clock_timestamp()"

@@ -78,6 +78,8 @@ def submit(
     priority: int,
     batch_images: int,
     submitted_by: str,
+    reuse: bool = True,
+    runtime: str = "auto",
 ) -> InspectionJob:
     """Commit the wish; nothing else has to be up for that."""
     job = InspectionJob(
@@ -88,6 +90,8 @@ def submit(
         priority=priority,
         batch_images=batch_images,
         submitted_by=submitted_by,
+        reuse=reuse,
+        runtime=runtime,
     )
     session.add(job)
     session.flush()
@@ -283,6 +287,8 @@ def summary(job: InspectionJob) -> dict[str, Any]:
         "operating_point": job.operating_point_id,
         "priority": job.priority,
         "revision": job.revision,
+        "reuse": job.reuse,
+        "runtime": job.runtime,
         "other_files": job.other_files,
         "linked_folders": job.linked_folders,
         "submitted_by": job.submitted_by,

@@ -1,10 +1,12 @@
 """What was the verdict on an image, and how does a person or an auditor ask for it?"""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import case, column, func, insert, select, table
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.clock import UtcDateTime
@@ -33,6 +35,8 @@ COLUMNS = (
     "worker",
     "time",
     "revision",
+    "result",
+    "reused_from",
 )
 _FETCH_ROWS = 1000  # rows in memory at a time: a job may have millions
 
@@ -81,13 +85,93 @@ class NewResult:
     precision: str
     device: str
     worker: str
+    reused_from: int | None = None
 
 
-def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[NewResult]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What verdicts are judged with. Those of two images of the same bytes and the same judgement are the same."""
+
+    checkpoint_id: int
+    operating_point_id: int
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownVerdict:
+    """The verdict that the network gave on an identical file."""
+
+    result: int
+    width: int  # pixels
+    height: int
+    score: float
+    label: str
+    disposition: Disposition
+    device: str
+
+
+def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job: int) -> dict[str, KnownVerdict]:
+    """Of those sha256s that an older job than `before_job` has judged, the first verdict with a score."""
+    row = InspectionResult
+    query = (
+        select(row)
+        .where(
+            row.sha256.in_(digests),
+            row.checkpoint_id == by.checkpoint_id,
+            row.operating_point_id == by.operating_point_id,
+            row.engine == by.engine,
+            row.precision == by.precision,
+            row.job_id < before_job,
+            row.score.is_not(None),
+            row.reused_from.is_(None),
+        )
+        .order_by(row.id.desc())  # the first one is kept last
+    )
+    return {
+        found.sha256 or "": KnownVerdict(
+            result=found.id,
+            width=found.width or 0,
+            height=found.height or 0,
+            score=found.score or 0.0,
+            label=found.label or "",
+            disposition=found.disposition,
+            device=found.device,
+        )
+        for found in session.scalars(query)
+    }
+
+
+def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[NewResult], *, time: datetime) -> None:
     """Write a batch's verdicts. A second verdict on the same image and revision violates a constraint."""
-    keys = {"job_id": job, "batch_id": batch, "revision": revision}
-    if rows:
-        session.execute(insert(InspectionResult), [asdict(row) | keys for row in rows])
+    keys = {"job_id": job, "batch_id": batch, "revision": revision, "time": time}
+    if session.get_bind().dialect.name == "postgresql":
+        _copy(session, [vars(row) | keys for row in rows])
+    elif rows:
+        session.execute(insert(InspectionResult), [vars(row) | keys for row in rows])
+
+
+_COPIED = tuple(column.name for column in InspectionResult.__table__.columns if column.name != "id")
+_COPY = f"COPY inspection_result ({', '.join(_COPIED)}) FROM STDIN"
+
+
+def _copy(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Several times faster than INSERT, in the same transaction and under the same constraints."""
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise RuntimeError("a connection that is checked out has a driver")
+    try:
+        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in _COPIED])
+    except Exception as error:
+        dialect = connection.dialect
+        if not isinstance(error, dialect.loaded_dbapi.Error):
+            raise
+        # As SQLAlchemy itself would raise it: what handles a database that is away, or a repeated verdict, knows those.
+        wrapped = DBAPIError.instance(_COPY, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
+        raise wrapped from error
 
 
 def of_job(

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         description="`redis://…`. Empty: no queue, `scan` inspects in its own process.",
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`: where a worker runs the network.")
+    runtime: str = Field(
+        "auto",
+        description="`auto`, `torch`, `torch-bf16`, `onnx` or `onnx-int8`: what a worker computes with. "
+        "`auto`: the fastest that was accepted for the model.",
+    )
     batch_images: int = Field(64, ge=1, le=4096, description="Images in one batch, the unit of work and of retry.")
     window: int = Field(32, ge=1, le=10_000, description="Batches on the queue at most, whatever the job's size.")
     lease_seconds: float = Field(
@@ -46,7 +51,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         120, gt=0, description="Seconds without a decoded or scored image after which a worker's process is ended."
     )
-    decode_threads: int = Field(0, ge=0, description="Threads that decode images in a worker. 0: one per core.")
+    decode_threads: int = Field(
+        0, ge=0, description="Threads that decode in a worker, and on a CPU also compute. 0: one per core."
+    )
     max_pixels: int = Field(250_000_000, ge=1, description="Larger images are UNREADABLE (`too_large_pixels`).")
     max_bytes: int = Field(512 * 2**20, ge=1, description="Larger files are UNREADABLE (`too_large_bytes`).")
     max_files: int = Field(10_000_000, ge=1, description="A job with more images fails while it is planned.")

@@ -20,9 +20,13 @@ def submit(
     model: str | None,
     priority: int,
     batch_images: int,
+    reuse: bool = True,
+    runtime: str = "auto",
     roots: tuple[bytes, ...] = (),
 ) -> int:
     """Commit a job for `folder`, below one of `roots` if there are any. Returns its id. The queue need not be up.
+
+    `reuse`: the verdict on an identical file, by the same model, limits and runtime, is taken over.
 
     Raises Refused (no such folder, no image in it, outside the roots, a retired model) or NotFound (no such model).
     """
@@ -39,6 +43,8 @@ def submit(
             priority=priority,
             batch_images=batch_images,
             submitted_by=person(),
+            reuse=reuse,
+            runtime=runtime,
         )
         return job.id
 

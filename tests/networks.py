@@ -7,9 +7,10 @@ import torch
 from db.engine import Engine, writing
 from db.models import ModelStatus
 from tests.rows import add_model
-from vision.checkpoint import CheckpointInfo, save_checkpoint
+from vision.checkpoint import CheckpointInfo
 from vision.network import build_network
 from vision.preprocessing import Preprocessing
+from vision.saved_network import save_checkpoint
 
 
 def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, pixels: int = 32) -> str:

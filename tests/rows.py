@@ -108,7 +108,7 @@ def new_evaluation(tp: int, fn: int, fp: int, tn: int) -> NewEvaluation:
     )
 
 
-def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0) -> int:
+def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0, reuse: bool = False) -> int:
     """A job of two images per batch that nobody has planned yet."""
     with writing(engine) as session:
         model = session.scalar(select(Checkpoint)) or add_model(session)
@@ -120,14 +120,20 @@ def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0) -> i
             priority=priority,
             batch_images=2,
             submitted_by="tester",
+            reuse=reuse,
         ).id
 
 
 def add_job(
-    engine: Engine, batches_of_paths: Sequence[Sequence[str]], *, root: str = "/images", priority: int = 0
+    engine: Engine,
+    batches_of_paths: Sequence[Sequence[str]],
+    *,
+    root: str = "/images",
+    priority: int = 0,
+    reuse: bool = False,
 ) -> int:
     """A running job with these batches, planned through the scheduler's own functions."""
-    job = submit_job(engine, root=root, priority=priority)
+    job = submit_job(engine, root=root, priority=priority, reuse=reuse)
     with writing(engine) as session:
         claimed = plans.claim(session)
         assert claimed is not None

@@ -2,26 +2,22 @@
 
 One safetensors file: the weights, and in its metadata one JSON document with all that is needed to use them.
 Its sha256 is its name in the database. The bytes depend on nothing but the content: safetensors writes several
-metadata entries in random order, which is why there is only one.
+metadata entries in random order, which is why there is only one. An exported network carries the same document.
+
+Nothing here needs torch; the weights are vision/saved_network.py's.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError, safe_open
-from torch import nn
-
-from vision.network import ARCHITECTURE, POSITIVE_INDEX, Network
 from vision.preprocessing import Preprocessing, PreprocessingError
 
+ARCHITECTURE = "resnet18"
+POSITIVE_INDEX = 1  # the logit of "defective"
 FORMAT = 1  # of the JSON document; a higher number is from a newer inspectq
 METADATA_KEY = "inspectq"
 MAX_HEADER_BYTES = 1_000_000  # ours take some 10,000
@@ -89,77 +85,27 @@ class CheckpointInfo:
             ) from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A model, ready to be asked."""
+def read_verified(path: Path, expected_digest: str | None = None) -> tuple[bytes, str]:
+    """(the file's bytes, their sha256); with `expected_digest` (hex) only if the file is exactly the recorded one.
 
-    info: CheckpointInfo
-    digest: str  # sha256 of the file, hex
-    network: Network  # on the CPU, in evaluation mode
-
-
-def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> str:
-    """Write the file, whole or not at all, and return its sha256. The network stays as it is."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    content = safetensors.torch.save(tensors, metadata={METADATA_KEY: info.to_json()})
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, except on network file systems that refuse."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read_info(path: Path) -> CheckpointInfo:
-    """What the file says about itself. Reads its header only, checks no digest and loads no weight."""
-    if not path.is_file():
-        raise CheckpointMissing(_missing(path))
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-    except (SafetensorError, OSError) as error:
-        raise CheckpointFormat(_not_a_checkpoint(path)) from error
-    return _info_of(metadata, path)
-
-
-def load_checkpoint(path: Path, expected_digest: str | None = None) -> Checkpoint:
-    """Load the model; with `expected_digest` (sha256, hex) only if the file is exactly the recorded one.
-
-    The bytes are hashed before they are parsed, and the bytes hashed are the bytes loaded.
+    Raises CheckpointMissing and CheckpointAltered.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointMissing(_missing(path)) from error
+        raise CheckpointMissing(missing(path)) from error
     digest = hashlib.sha256(content).hexdigest()
     if expected_digest is not None and digest != expected_digest.lower():
         raise CheckpointAltered(
-            f"The checkpoint {path} has digest {digest[:12]}, but {expected_digest[:12]} is recorded: "
+            f"The model file {path} has digest {digest[:12]}, but {expected_digest[:12]} is recorded: "
             "it was altered or replaced. Put the original file back, or register this one as a new model."
         )
-    info = _info_of(_metadata_of(content), path)
-    network = Network()
-    try:
-        network.load_state_dict(safetensors.torch.load(content))
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise CheckpointFormat(f"The weights in {path} do not fit {info.architecture}. Train a new model.") from error
-    return Checkpoint(info=info, digest=digest, network=network.eval())
+    return content, digest
+
+
+def info_of(content: bytes, path: Path) -> CheckpointInfo:
+    """What the bytes of a checkpoint say about it; `path` is for the error's words. Raises CheckpointFormat."""
+    return _info_of(_metadata_of(content), path)
 
 
 def _metadata_of(content: bytes) -> dict[str, str] | None:
@@ -211,7 +157,7 @@ def _info_from(values: dict[str, Any]) -> CheckpointInfo:
     )
 
 
-def _missing(path: Path) -> str:
+def missing(path: Path) -> str:
     return f"There is no readable checkpoint at {path}. Put it back, or train a model with `inspectq train`."
 
 

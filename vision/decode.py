@@ -15,6 +15,9 @@ format, never the name. The conversion, whole (`CONVERSION_VERSION` changes when
   grey where they lack: PNG with wrong checksums or too few rows, JPEG without its end, WebP whose end is zeros, TIFF
   with too few strips. (Zeros in BMP or uncompressed TIFF are pixels like any others: nobody can tell.)
 
+Where a caller says how large a picture it needs, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, if that is
+enough: libjpeg leaves out the frequencies that scaling down would remove anyway, and most of the work with them.
+
 Nothing here needs torch.
 """
 
@@ -23,7 +26,7 @@ import math
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,7 +45,7 @@ from vision.header import (
     webp_end_is_missing,
     webp_size,
 )
-from vision.reading import InspectedFolder, read_file
+from vision.reading import FileBytes, InspectedFolder, read_file
 from vision.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
@@ -91,6 +94,7 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)
 EXIF_ORIENTATION = 0x0112
 TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
@@ -108,6 +112,8 @@ MAX_TILE = 16_000_000  # pixels that a TIFF's tile may have more than its pictur
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
+
+Admit = Callable[[int], None]
 
 # These codecs report a lack of memory as damage. Bytes per pixel that decoding takes: Pillow's own four, and in
 # JPEG the coefficients of a progressive one, in WebP two canvases, the decoded frame and its copy.
@@ -128,36 +134,56 @@ DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class Decoded:
+    """What a file's bytes show."""
+
+    image: Image.Image  # mode RGB, upright; smaller than width x height where a smaller one was enough
+    width: int  # pixels as stored, upright
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(Decoded):
     """A file, read and decoded."""
 
-    image: Image.Image  # mode RGB, upright
     sha256: str  # of the file's bytes
     size: int  # of the file, in bytes
-    width: int  # pixels, upright
-    height: int  # pixels, upright
 
 
 def read_image(
-    path: bytes | str | Path, limits: Limits = DEFAULT_LIMITS, *, folder: InspectedFolder | None = None
+    path: bytes | str | Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    folder: InspectedFolder | None = None,
+    edge: int | None = None,
 ) -> Picture:
-    """Read one file and decode it. Raises `Unreadable` (permanent) or `StorageTrouble` (try again).
+    """Read one file and decode it, `edge` as for `decode`.
 
     With a `folder` the path is relative to it, and a file that lies outside is `Unreadable` (outside_root).
+    Raises `Unreadable` (permanent) or `StorageTrouble` (try again).
     """
     file = read_file(path, limits.max_bytes, folder=folder)
+    seen = decode_file(file, limits, edge=edge)
+    return Picture(image=seen.image, width=seen.width, height=seen.height, sha256=file.sha256, size=file.size)
+
+
+def decode_file(file: FileBytes, limits: Limits, *, edge: int | None = None, admit: Admit | None = None) -> Decoded:
+    """As `decode`; `Unreadable` then says which file, and a lack of memory is `StorageTrouble`."""
     try:
-        image = decode(file.content, limits.max_pixels)
+        return decode(file.content, limits.max_pixels, edge=edge, admit=admit)
     except Unreadable as fault:
         raise Unreadable(fault.reason, fault.detail, sha256=file.sha256, size=file.size) from fault
     except MemoryError as error:
         # The pixel limit was checked before: this machine is short of memory now, the file is not at fault.
         raise OutOfMemory("not enough memory to decode the image") from error
-    return Picture(image=image, sha256=file.sha256, size=file.size, width=image.width, height=image.height)
 
 
-def decode(content: bytes, max_pixels: int) -> Image.Image:
-    """A file's bytes as an upright picture of mode RGB. Raises `Unreadable` or MemoryError."""
+def decode(content: bytes, max_pixels: int, *, edge: int | None = None, admit: Admit | None = None) -> Decoded:
+    """A file's bytes as an upright picture of mode RGB.
+
+    With an `edge`, a picture whose longer side has at least that many pixels is enough, if the file's has. `admit`
+    is called with the number of pixels before room is made for them, and may wait. Raises `Unreadable` or MemoryError.
+    """
     if not content:
         raise Unreadable(Reason.EMPTY_FILE)
     _raise_pillow_ceiling(max_pixels)
@@ -167,9 +193,15 @@ def decode(content: bytes, max_pixels: int) -> Image.Image:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_header(image, max_pixels)
             _check_promise(image, content)
+            stored = _reduce(image, edge) if edge is not None else None
+            if admit is not None:
+                admit(image.width * image.height)
             image.load()
             _check_last_row(image, content)
-            return _to_rgb(_upright(image))
+            orientation = _orientation(image)
+            upright = _upright(image, orientation)
+            width, height = upright.size if stored is None else stored[::-1] if orientation in SIDEWAYS else stored
+            return Decoded(image=_to_rgb(upright), width=width, height=height)
     except UnidentifiedImageError as error:
         raise _cut_short(content) or _unidentified(content) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -267,13 +299,26 @@ def _rule_out_memory(content: bytes) -> None:
     np.empty(needed, dtype=np.uint8)  # reserved, not touched
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn the picture as its metadata asks. Pillow has already turned a TIFF, and removed its tag."""
+def _reduce(image: ImageFile.ImageFile, edge: int) -> tuple[int, int] | None:
+    """Have a JPEG decoded no larger than it has to be. Returns the (width, height) it is stored with, if that is so."""
+    stored = image.size
+    if image.format not in ("JPEG", "MPO") or max(stored) <= edge:
+        return None
+    image.draft(None, (max(1, stored[0] * edge // max(stored)), max(1, stored[1] * edge // max(stored))))
+    return stored
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the picture's metadata asks for it to be turned; 1: not at all. Pillow has already turned a TIFF."""
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except DECODE_ERRORS:  # damaged metadata beside sound pixels is no reason to withhold a verdict
-        return image
-    method = TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = TRANSPOSITIONS.get(orientation)
     return image if method is None else image.transpose(method)
 
 

@@ -38,14 +38,16 @@ def _answer(content: int, pixels: int, request: dict[str, Any]) -> dict[str, Any
     try:
         with open(content, "rb", closefd=False) as shared:
             shared.seek(0)
-            image = decode(shared.read(), request["max_pixels"])
-        rows = Preprocessing.from_dict(request["preprocessing"]).apply(image)
+            received = shared.read()
+        preprocessing = Preprocessing.from_dict(request["preprocessing"])
+        seen = decode(received, request["max_pixels"], edge=preprocessing.edge)
+        rows = preprocessing.apply(seen.image, (seen.width, seen.height))
         os.pwrite(pixels, rows.tobytes(), 0)
     except Unreadable as fault:
         return {"reason": fault.reason.value, "detail": fault.detail}
     except MemoryError:
         return {"out_of_memory": True}
-    return {"width": image.width, "height": image.height}
+    return {"width": seen.width, "height": seen.height}
 
 
 def _limit_processor_time(seconds: float) -> None:

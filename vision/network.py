@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights
 from torchvision.models.resnet import BasicBlock, ResNet
 
-ARCHITECTURE = "resnet18"
 CLASSES = 2
-POSITIVE_INDEX = 1  # the logit of "defective"
 
 StateDict = Mapping[str, Tensor]
 

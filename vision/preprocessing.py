@@ -36,6 +36,9 @@ class Preprocessing:
 
     size: int = 224  # edge of the square, in pixels
     resize: Literal["pad"] = "pad"  # scaled to fit, bilinear with antialiasing, centred, padded with the mean colour
+    # reduced: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of its size that is still not smaller than what
+    # it is scaled to. full: at its whole size, as checkpoints before version 0.4 were trained.
+    decode: Literal["reduced", "full"] = "reduced"
     mean: tuple[float, float, float] = IMAGENET_MEAN  # per channel, pixels in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -44,16 +47,24 @@ class Preprocessing:
             raise PreprocessingError(
                 f"resize mode {self.resize!r} is unknown here (known: 'pad'); a newer inspectq may know it"
             )
+        if self.decode not in ("reduced", "full"):
+            raise PreprocessingError(
+                f"decode mode {self.decode!r} is unknown here (known: 'reduced', 'full'); a newer inspectq may know it"
+            )
         if not 1 <= self.size <= MAX_SIZE:
             raise PreprocessingError(f"size must be 1 to {MAX_SIZE} pixels, not {self.size}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise PreprocessingError("mean and std must each hold three numbers, and std positive ones")
 
-    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
-        """An RGB picture of any size as contiguous uint8 of shape (3, size, size), channels first, 0..255."""
+    def apply(self, image: Image.Image, stored: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """An RGB picture of any size as contiguous uint8 of shape (3, size, size), channels first, 0..255.
+
+        `stored`: (width, height) of the picture in pixels, where `image` is a smaller copy of it.
+        """
         square = Image.new("RGB", (self.size, self.size), self.padding_colour)
-        scale = self.size / max(image.size)
-        width, height = (max(1, round(edge * scale)) for edge in image.size)
+        stored = image.size if stored is None else stored
+        scale = self.size / max(stored)
+        width, height = (max(1, round(side * scale)) for side in stored)
         fitted = image.resize((width, height), Image.Resampling.BILINEAR)
         square.paste(fitted, ((self.size - width) // 2, (self.size - height) // 2))
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
@@ -68,6 +79,11 @@ class Preprocessing:
         return batch.to(torch.float32).div_(255).sub_(mean).div_(std)
 
     @property
+    def edge(self) -> int | None:
+        """How long the longer side of a decoded picture has to be, in pixels, if that is enough; None: as stored."""
+        return self.size if self.decode == "reduced" else None
+
+    @property
     def padding_colour(self) -> tuple[int, int, int]:
         """The mean as a colour: after normalisation the padding is (almost) zero."""
         red, green, blue = (round(channel * 255) for channel in self.mean)
@@ -80,14 +96,17 @@ class Preprocessing:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """The values as JSON can hold them."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """The values as JSON can hold them. What an older version did not know is left out where it did the same."""
+        values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        if self.decode == "full":
+            del values["decode"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
         """The reverse of `to_dict`. Raises `PreprocessingError` on a missing, unknown or impossible value."""
         try:
-            known = dict(values)
+            known = {"decode": "full", **values}
             mean, std = (tuple(float(number) for number in known.pop(name)) for name in ("mean", "std"))
             return cls(mean=mean, std=std, size=int(known.pop("size")), **known)  # type: ignore[arg-type]
         except PreprocessingError:

@@ -11,11 +11,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vision.faults import OutOfMemory, Reason, StorageTrouble, Unreadable, one_line
+from vision.stages import stage
 
 # What the file system says about this one file, for good. Every other errno may pass, and is tried again.
 PERMANENT_ERRNO = {
@@ -121,14 +122,24 @@ def allowed_root(place: bytes, roots: Sequence[bytes]) -> tuple[bytes, bytes]:
     raise OutsideRoots(f"{one_line(os.fsdecode(place))} lies below none of the allowed folders ({allowed}).")
 
 
-def read_file(path: bytes | str | Path, max_bytes: int, *, folder: InspectedFolder | None = None) -> FileBytes:
-    """The bytes of a regular file. Raises `Unreadable` (permanent) or `StorageTrouble` (try again)."""
+def read_file(
+    path: bytes | str | Path,
+    max_bytes: int,
+    *,
+    folder: InspectedFolder | None = None,
+    admit: Callable[[int], None] | None = None,
+) -> FileBytes:
+    """The bytes of a regular file. Raises `Unreadable` (permanent) or `StorageTrouble` (try again).
+
+    `admit` is called with the number of bytes before there is room for them, and may wait.
+    """
     try:
-        descriptor = os.open(path, _FILE) if folder is None else folder.open(os.fsencode(path))
-        try:  # not io.FileIO: it refuses a folder, and then leaves the descriptor open
-            content = _read_regular(descriptor, max_bytes)
-        finally:
-            os.close(descriptor)
+        with stage("read"):
+            descriptor = os.open(path, _FILE) if folder is None else folder.open(os.fsencode(path))
+            try:  # not io.FileIO: it refuses a folder, and then leaves the descriptor open
+                content = _read_regular(descriptor, max_bytes, admit)
+            finally:
+                os.close(descriptor)
     except ValueError as error:  # a name with a zero byte inside can belong to no file
         raise Unreadable(Reason.VANISHED, "no file can have this name") from error
     except MemoryError as error:
@@ -138,14 +149,17 @@ def read_file(path: bytes | str | Path, max_bytes: int, *, folder: InspectedFold
         if error.errno in PERMANENT_ERRNO:
             raise Unreadable(PERMANENT_ERRNO[error.errno], words) from error
         raise StorageTrouble(error.errno, words) from error
-    return FileBytes(content=content, sha256=hashlib.sha256(content).hexdigest())
+    with stage("hash"):
+        return FileBytes(content=content, sha256=hashlib.sha256(content).hexdigest())
 
 
-def _read_regular(descriptor: int, max_bytes: int) -> bytes:
+def _read_regular(descriptor: int, max_bytes: int, admit: Callable[[int], None] | None) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable(Reason.NOT_A_FILE)
     expected = status.st_size
+    if admit is not None and expected <= max_bytes:
+        admit(expected)
     chunks: list[bytes] = []
     total = 0
     # The file may grow while it is read, so the limit counts what arrived and not only what fstat announced.

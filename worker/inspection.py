@@ -7,38 +7,35 @@ an image are verdicts (UNREADABLE); passing faults of the world give the batch b
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from db import batches, jobs
+from db import batches, jobs, results, runtimes
 from db.batches import Claim
-from db.engine import Engine, Session, writing
+from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
-from db.paths import to_bytes
-from db.results import NewResult
+from db.results import Judgement, NewResult
 from db.schema import open_database
 from db.settings import Settings, settings
-from vision.checkpoint import CheckpointAltered, CheckpointFormat, CheckpointMissing, load_checkpoint
+from vision.checkpoint import CheckpointAltered, CheckpointFormat, CheckpointMissing
 from vision.decode import Limits
 from vision.faults import OutOfMemory, StorageTrouble
-from vision.guard import Guard
-from vision.inspection import score_images
 from vision.preprocessing import PreprocessingError
-from vision.reading import InspectedFolder, OutsideRoots
+from vision.reading import OutsideRoots
 from vision.runtime import (
     DeviceFailed,
     DeviceOutOfMemory,
     DeviceUnavailable,
     InvalidScore,
-    TorchRuntime,
+    Runtime,
     is_of_the_device,
 )
-from worker.lease import Lease, LeaseLost, WorkerStopping, kept
-from worker.verdicts import counted, doubt_vanished, verdict
+from worker.choice import AUTO, RuntimeRefused, best_runtime
+from worker.lease import LeaseLost, Leases, WorkerStopping
+from worker.shift import Bench, NotSaved, OnImage, Shift, told
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +48,7 @@ REST_SECONDS = 1.0
 MODELS_KEPT = 2  # jobs of an old and a new model side by side; each takes about 50 MB
 
 # What no attempt and no other worker can change.
-STOPS_THE_JOB = (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore)
+STOPS_THE_JOB = (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore, RuntimeRefused)
 # What this worker lacks, or has too little of: another, or a guarded attempt, may do.
 FAILS_THE_BATCH = (OutOfMemory, CheckpointMissing, DeviceUnavailable, DeviceOutOfMemory, OutsideRoots)
 EXIT_CODE = 70  # of a process that ends itself
@@ -72,6 +69,7 @@ class Workplace:
     name: str
     models_folder: Path
     device: str
+    runtime: str
     limits: Limits
     lease_seconds: float
     stall_seconds: float
@@ -87,71 +85,122 @@ class Inspector:
     def __init__(self, engine: Engine, workplace: Workplace) -> None:
         self._engine = engine
         self._workplace = workplace
-        self._runtimes: dict[str, TorchRuntime] = {}
+        self._runtimes: dict[tuple[str, str], Runtime] = {}
 
-    def inspect(self, batch: int, attempt: int, on_image: Callable[[], None] | None = None) -> str:
-        """Inspect one batch and say in one line what became of it.
+    def inspect(self, batch: int, attempt: int, on_image: OnImage | None = None) -> str:
+        """Inspect a batch, then others of the same model for a while; say in one line what became of them.
 
-        `on_image` is called after each image. Raises only what is no fact about an image and no
-        passing fault either, after giving the batch back.
+        `on_image` is called with its job's number after each image. Raises only what is no fact about an image and
+        no passing fault either, after giving the batches back.
         """
         token = uuid4().hex
-        held = patiently(lambda: self._claim(batch, attempt, token))
-        if held is None:
+        first = patiently(lambda: self._claim(batch, attempt, token))
+        if first is None:
             return f"batch {batch}, attempt {attempt}: nothing to do (late or repeated message, or the job has ended)"
-        named = f"job {held.job}, batch {batch}"
+        shift = Shift(first)
         try:
-            with self._kept(held) as lease:
-                rows = self._verdicts(held, lease, on_image)
-                lease.all_scored()
-                if not patiently(lambda: self._finish(held, rows)):
-                    raise LeaseLost
-        except LeaseLost:
-            return f"{named}: not saved, it was cancelled or taken back"
-        except WorkerStopping:
-            self._let_go(held, lambda session: batches.give_back(session, held))
-            return f"{named}: given back, the worker stops"
-        except STOPS_THE_JOB as error:
-            self._stop_job(held, str(error))
-            return f"job {held.job} failed: {error}"
-        except FAILS_THE_BATCH as error:
-            self._fault(held, str(error))
-            return f"{named}: given back ({error})"
-        except StorageTrouble as error:
-            self._wait(held, str(error))
-            return f"{named}: waits ({error})"
-        except DeviceFailed as error:
-            self._fault(held, str(error), pause_seconds=0)
-            self._workplace.end_process(str(error))
-            return f"{named}: given back ({error})"
-        except Exception as error:
-            self._fault(held, f"{type(error).__name__}: {error}")
-            if is_of_the_device(error):  # met outside of scoring: copying to the device, or loading the model
-                self._workplace.end_process(str(error))
-            raise
-        except BaseException:
-            self._let_go(held, lambda session: batches.give_back(session, held))
-            raise
-        return f"{named}: {counted(rows)}"
+            with self._leases(shift, token) as leases:
+                leases.add(first)
+                shift.work(self._bench(first, token, leases, on_image or (lambda _: None)))
+        except BaseException as error:
+            ended = self._ended(shift, error)
+            if ended is None:
+                if isinstance(error, NotSaved):
+                    raise error.error from None
+                raise
+            return "; ".join([*told(shift.saved), ended])
+        return "; ".join(told(shift.saved))
 
-    def _kept(self, held: Claim) -> AbstractContextManager[Lease]:
+    def _ended(self, shift: Shift, error: BaseException) -> str | None:
+        """Let go of what the shift still held, each batch in its way. None: the error is nobody's fact and goes on."""
+        try:
+            return self._let_go_of(shift.open[0], error) if shift.open else None
+        finally:
+            for other in list(shift.open)[1:]:  # held beside it, and not at fault
+                self._give_back(other)
+
+    def _let_go_of(self, held: Claim, error: BaseException) -> str | None:
+        """The batch whose turn it was, by what ended its shift."""
+        named = f"job {held.job}, batch {held.batch}"
+        match error:
+            case LeaseLost():
+                return f"{named}: not saved, it was cancelled or taken back"
+            case WorkerStopping():
+                self._give_back(held)
+                return f"{named}: given back, the worker stops"
+            case _ if isinstance(error, STOPS_THE_JOB):
+                self._stop_job(held, str(error))
+                return f"job {held.job} failed: {error}"
+            case _ if isinstance(error, FAILS_THE_BATCH):
+                self._fault(held, str(error))
+                return f"{named}: given back ({error})"
+            case StorageTrouble():
+                self._wait(held, str(error))
+                return f"{named}: waits ({error})"
+            case DeviceFailed():
+                self._fault(held, str(error), pause_seconds=0)
+                self._workplace.end_process(str(error))
+                return f"{named}: given back ({error})"
+            case NotSaved():
+                self._give_back(held)
+            case Exception():
+                self._fault(held, f"{type(error).__name__}: {error}")
+                if is_of_the_device(error):  # met outside of scoring: copying to the device, or loading the model
+                    self._workplace.end_process(str(error))
+            case _:
+                self._give_back(held)
+        return None
+
+    def _leases(self, shift: Shift, token: str) -> Leases:
         place = self._workplace
         # Under guard one image may take its whole time and is a verdict after that, not a stall.
-        stall_seconds = place.stall_seconds + (place.limits.decode_seconds if held.faults else 0)
+        stall_seconds = place.stall_seconds + (place.limits.decode_seconds if shift.first.faults else 0)
 
         def stalled() -> None:
             reason = f"no image got through for {stall_seconds:g} seconds"
+            held, *others = list(shift.open) or [shift.first]
             self._fault(held, reason, pause_seconds=0)
+            for other in others:
+                self._give_back(other)
             place.end_process(f"batch {held.batch}: {reason}")
 
-        return kept(
+        return Leases(
             self._engine,
-            held,
+            token,
             lease_seconds=place.lease_seconds,
             stall_seconds=stall_seconds,
             stopping=place.stopping,
             on_stall=stalled,
         )
+
+    def _bench(self, first: Claim, token: str, leases: Leases, on_image: OnImage) -> Bench:
+        place, runtime = self._workplace, self._runtime(first)
+        return Bench(
+            worker=place.name,
+            runtime=runtime,
+            limits=place.limits,
+            roots=place.roots,
+            threads=place.decode_threads,
+            leases=leases,
+            draw=lambda beside: self._draw(beside, token),
+            known=lambda held, digests: self._known(held, digests, runtime),
+            save=lambda held, rows: patiently(lambda: self._finish(held, rows)),
+            on_image=on_image,
+        )
+
+    def _draw(self, beside: Claim, token: str) -> Claim | None:
+        try:
+            with writing(self._engine) as session:
+                return batches.draw(
+                    session,
+                    beside,
+                    worker=self._workplace.name,
+                    lease_seconds=self._workplace.lease_seconds,
+                    token=token,
+                )
+        except ServiceAway as error:
+            log.warning("no further batch is drawn: %s", error)
+            return None
 
     def _claim(self, batch: int, attempt: int, token: str) -> Claim | None:
         with writing(self._engine) as session:
@@ -163,6 +212,20 @@ class Inspector:
                 lease_seconds=self._workplace.lease_seconds,
                 token=token,
             )
+
+    def _known(self, held: Claim, digests: Sequence[str], runtime: Runtime) -> Mapping[str, object]:
+        by = Judgement(
+            checkpoint_id=held.checkpoint_id,
+            operating_point_id=held.operating_point_id,
+            engine=runtime.engine,
+            precision=runtime.precision,
+        )
+        try:
+            with reading(self._engine) as session:
+                return results.known(session, digests, by, before_job=held.job)
+        except ServiceAway as error:
+            log.warning("verdicts on identical files are not looked up: %s", error)
+            return {}
 
     def _finish(self, held: Claim, rows: list[NewResult]) -> bool:
         with writing(self._engine) as session:
@@ -177,6 +240,10 @@ class Inspector:
         self._let_go(held, lambda session: batches.wait(session, held, reason=reason, pause_seconds=pause))
         # If only this worker's mount is gone, the others should be the faster ones to ask for the next batch.
         time.sleep(REST_SECONDS)
+
+    def _give_back(self, held: Claim) -> None:
+        """Neither its fault nor one of the world: somebody can have it at once."""
+        self._let_go(held, lambda session: batches.give_back(session, held))
 
     def _let_go(self, held: Claim, arrow: Callable[[Session], bool]) -> None:
         """At best now; where even that fails, the lease runs out."""
@@ -194,37 +261,19 @@ class Inspector:
 
         patiently(stop)
 
-    def _verdicts(self, held: Claim, lease: Lease, on_image: Callable[[], None] | None) -> list[NewResult]:
-        """One per path, in order. After a fault each image is decoded on its own, in a process of its own."""
-        runtime = self._runtime(held.checkpoint_digest)
-        limits, rows = self._workplace.limits, []
-        with ExitStack() as stack:
-            folder = stack.enter_context(InspectedFolder(to_bytes(held.root), self._workplace.roots))
-            guard = stack.enter_context(Guard(runtime.preprocessing, limits)) if held.faults else None
-            scores = score_images(
-                [to_bytes(path) for path in held.paths],
-                runtime,
-                limits=limits,
-                threads=self._workplace.decode_threads,
-                folder=folder,
-                guard=guard,
-                on_decoded=lease.check,
-            )
-            for path, outcome in zip(held.paths, stack.enter_context(closing(scores)), strict=True):
-                lease.check()
-                rows.append(verdict(held, path, outcome, runtime, self._workplace.name))
-                if on_image is not None:
-                    on_image()
-        doubt_vanished(held, rows)
-        return rows
-
-    def _runtime(self, digest: str) -> TorchRuntime:
-        if digest not in self._runtimes:
-            file = self._workplace.models_folder / f"{digest}.safetensors"
+    def _runtime(self, held: Claim) -> Runtime:
+        asked = (held.checkpoint_digest, held.runtime)
+        if asked not in self._runtimes:
             while len(self._runtimes) >= MODELS_KEPT:
                 self._runtimes.pop(next(iter(self._runtimes)))
-            self._runtimes[digest] = TorchRuntime(load_checkpoint(file, digest), self._workplace.device)
-        return self._runtimes[digest]
+            place = self._workplace
+            wanted = place.runtime if held.runtime == AUTO else held.runtime
+            with reading(self._engine) as session:
+                compared = runtimes.of_checkpoint(session, held.checkpoint_id)
+            self._runtimes[asked] = best_runtime(
+                wanted, compared, place.models_folder, held.checkpoint_digest, place.device
+            )
+        return self._runtimes[asked]
 
 
 def from_settings(
@@ -240,6 +289,7 @@ def from_settings(
         name=name,
         models_folder=chosen.models_folder,
         device=chosen.device,
+        runtime=chosen.runtime,
         limits=Limits(
             max_pixels=chosen.max_pixels,
             max_bytes=chosen.max_bytes,

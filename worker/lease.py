@@ -1,7 +1,7 @@
-"""How does a worker keep a batch while it works on it, and learn that it has to let go?
+"""How does a worker keep its batches while it works on them, and learn that it has to let one go?
 
-A thread renews the lease, but only while images get through: a call that never returns, in a
-driver or on a dead mount, must not keep its batch for ever.
+A thread renews the leases, but only while images get through: a call that never returns, in a
+driver or on a dead mount, must not keep its batches for ever.
 """
 
 import faulthandler
@@ -9,8 +9,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from db import batches
 from db.batches import Claim
@@ -31,83 +30,100 @@ class WorkerStopping(Exception):
     """This worker was told to stop; the batch goes back."""
 
 
-class Lease:
-    """The hold on one batch."""
+class Leases:
+    """The hold on the batches of one claim token, renewed for as long as the block runs and images get through."""
 
-    def __init__(self, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        token: str,
+        *,
+        lease_seconds: float,
+        stall_seconds: float,
+        stopping: Callable[[], bool],
+        on_stall: Callable[[], None],
+    ) -> None:
+        """`on_stall` is called in the renewing thread, once, when no image got through for `stall_seconds`."""
+        self._engine = engine
+        self._token = token
+        self._lease_seconds = lease_seconds
+        self._stall_seconds = stall_seconds
         self._stopping = stopping
-        self._lost = threading.Event()
-        self._moved_at: float | None = time.monotonic()
+        self._on_stall = on_stall
+        self._held: set[int] = set()
+        self._unscored: set[int] = set()
+        self._lost: set[int] = set()
+        self._lock = threading.Lock()
+        self._moved_at = time.monotonic()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_ended, name="leases", daemon=True)
 
-    def lose(self) -> None:
-        """Called by the renewing thread."""
-        self._lost.set()
+    def __enter__(self) -> "Leases":
+        self._thread.start()
+        return self
 
-    def check(self) -> None:
-        """An image got through. Raises LeaseLost or WorkerStopping where it was the last: call it between images."""
-        if self._lost.is_set():
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
+
+    def add(self, held: Claim) -> None:
+        """One more batch, just claimed."""
+        with self._lock:
+            self._held.add(held.batch)
+            self._unscored.add(held.batch)
+        self._moved_at = time.monotonic()
+
+    def check(self, held: Claim) -> None:
+        """An image got through; call it often. Raises LeaseLost or WorkerStopping where it was the last."""
+        if held.batch in self._lost:
             raise LeaseLost
         if self._stopping():
             raise WorkerStopping
         self._moved_at = time.monotonic()
 
-    def all_scored(self) -> None:
+    def scored(self, held: Claim) -> None:
         """Only the database is waited for now, and that is waited for elsewhere."""
-        self._moved_at = None
+        with self._lock:
+            self._unscored.discard(held.batch)
+        self._moved_at = time.monotonic()
+
+    def remove(self, held: Claim) -> None:
+        """The batch is saved, or let go."""
+        with self._lock:
+            self._held.discard(held.batch)
+            self._unscored.discard(held.batch)
 
     @property
     def still_seconds(self) -> float:
-        """Since an image got through last."""
-        return 0.0 if self._moved_at is None else time.monotonic() - self._moved_at
+        """Since an image got through last, or there was none to wait for."""
+        return time.monotonic() - self._moved_at if self._unscored else 0.0
 
-
-@contextmanager
-def kept(
-    engine: Engine,
-    held: Claim,
-    *,
-    lease_seconds: float,
-    stall_seconds: float,
-    stopping: Callable[[], bool],
-    on_stall: Callable[[], None],
-) -> Iterator[Lease]:
-    """Renew the lease from a thread for as long as the block runs and images get through.
-
-    `on_stall` is called in that thread, once, when none got through for `stall_seconds`.
-    """
-    lease, stop = Lease(stopping), threading.Event()
-    renew_every = lease_seconds / RENEWALS_PER_LEASE
-
-    def renew_until_stopped() -> None:
+    def _renew_until_ended(self) -> None:
+        renew_every = self._lease_seconds / RENEWALS_PER_LEASE
+        look_every = min(renew_every, self._stall_seconds / LOOKS_PER_STALL)
         renewed_at = time.monotonic()
-        _arm(stall_seconds)
-        look_every = min(renew_every, stall_seconds / LOOKS_PER_STALL)
-        while not stop.wait(look_every):
-            if lease.still_seconds > stall_seconds:
-                on_stall()
+        _arm(self._stall_seconds)
+        while not self._end.wait(look_every):
+            if self.still_seconds > self._stall_seconds:
+                self._on_stall()
                 return
-            _arm(stall_seconds)
-            if time.monotonic() - renewed_at < renew_every - look_every / 2:
-                continue
-            try:
-                with writing(engine) as session:
-                    still_held = batches.renew(session, held, lease_seconds=lease_seconds)
-            except ServiceAway as error:
-                log.warning("batch %s: lease not renewed: %s", held.batch, error)
-                continue  # the token, not the time, decides whether the batch may be saved
-            if not still_held:
-                lease.lose()
-                return
-            renewed_at = time.monotonic()
+            _arm(self._stall_seconds)
+            if time.monotonic() - renewed_at >= renew_every - look_every / 2 and self._renewed():
+                renewed_at = time.monotonic()
 
-    thread = threading.Thread(target=renew_until_stopped, name=f"lease-{held.batch}", daemon=True)
-    thread.start()
-    try:
-        yield lease
-    finally:
-        stop.set()
-        thread.join()
-        faulthandler.cancel_dump_traceback_later()
+    def _renewed(self) -> bool:
+        with self._lock:
+            asked = set(self._held)
+        try:
+            with writing(self._engine) as session:
+                kept = batches.renew(session, self._token, asked, lease_seconds=self._lease_seconds)
+        except ServiceAway as error:
+            log.warning("leases not renewed: %s", error)
+            return False  # the token, not the time, decides whether a batch may be saved
+        with self._lock:
+            self._lost |= (asked - kept) & self._held  # what was saved meanwhile is not lost
+        return True
 
 
 def _arm(stall_seconds: float) -> None:

@@ -92,4 +92,4 @@ def _lost(batch: int, attempt: int, worker: str, note: str) -> None:
         log.warning("batch %s waits for its lease to run out: %s", batch, error)
         return
     if released:
-        log.warning("batch %s is released: %s", batch, note)
+        log.warning("batch %s and what was held beside it (%d in all) go back: %s", batch, released, note)

@@ -2,13 +2,14 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 
 from db.batches import Claim
 from db.models import Disposition
 from db.paths import to_bytes
-from db.results import NewResult
+from db.results import KnownVerdict, NewResult
 from vision.faults import Reason, StorageTrouble
-from vision.inspection import ImageScore
+from vision.pipeline import ImageScore
 from vision.runtime import Runtime
 
 SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
@@ -24,6 +25,8 @@ def judge(score: float, held: Claim) -> tuple[str, Disposition]:
 
 def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
     """The row for one image: its outcome, judged, and what it was judged with."""
+    if isinstance(outcome.known, KnownVerdict):
+        return _taken_over(held, path, outcome, outcome.known, runtime, worker)
     label, disposition = (None, Disposition.UNREADABLE) if outcome.score is None else judge(outcome.score, held)
     return NewResult(
         path=path,
@@ -42,6 +45,30 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         precision=runtime.precision,
         device=runtime.device,
         worker=worker,
+    )
+
+
+def _taken_over(
+    held: Claim, path: str, outcome: ImageScore, known: KnownVerdict, runtime: Runtime, worker: str
+) -> NewResult:
+    return NewResult(
+        path=path,
+        sha256=outcome.sha256,
+        size=outcome.size,
+        width=known.width,
+        height=known.height,
+        score=known.score,
+        label=known.label,
+        disposition=known.disposition,
+        reason_code=None,
+        detail=None,
+        checkpoint_id=held.checkpoint_id,
+        operating_point_id=held.operating_point_id,
+        engine=runtime.engine,
+        precision=runtime.precision,
+        device=known.device,
+        worker=worker,
+        reused_from=known.result,
     )
 
 
@@ -70,7 +97,7 @@ def _is_away(folder: bytes) -> bool:
         return True
 
 
-def counted(rows: list[NewResult]) -> str:
+def counted(rows: Iterable[NewResult]) -> str:
     """How many verdicts of each kind, in words for Flower and the log."""
     counts = Counter(row.disposition for row in rows)
     return ", ".join(f"{counts[disposition]} {disposition}" for disposition in Disposition if counts[disposition])

@@ -21,6 +21,7 @@ from db.explanation import explain, open_batches
 from db.models import OPEN_JOBS, Disposition, JobState
 from db.schema import open_database
 from db.settings import settings
+from vision.runtimes import RUNTIMES
 
 JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
 
@@ -30,11 +31,27 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
 @click.option("--model", help="Name, id or digest prefix.  [default: the newest approved one]")
 @click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, scan always does.")
 @click.option("--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
-def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
+@click.option(
+    "--reuse/--no-reuse",
+    default=True,
+    show_default=True,
+    help="Take over the verdict on an identical file by the same model, limits and runtime.",
+)
+@click.option("--profile", is_flag=True, help="Say where the time of an image went. Only where this process inspects.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", *RUNTIMES]),
+    default="auto",
+    show_default=True,
+    help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
+)
+def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool, runtime: str) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
 
     chosen = settings()
+    if profile and chosen.broker_url:
+        raise click.UsageError("--profile tells of this process, but INSPECTQ_BROKER_URL says that workers inspect.")
     engine = open_database(chosen.effective_database_url)
     job = submit(
         engine,
@@ -42,12 +59,19 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int) -> None:
         model=model,
         priority=priority,
         batch_images=chosen.batch_images,
+        reuse=reuse,
+        runtime=runtime,
         roots=chosen.root_folders,
     )
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
     if wait or not chosen.broker_url:
-        raise SystemExit(_see_through(job))
+        code = _see_through(job)
+        if profile:
+            from console.profile import say_profile
+
+            say_profile()
+        raise SystemExit(code)
     say(f"Job {job} is queued. Follow it: inspectq jobs show {job}")
 
 

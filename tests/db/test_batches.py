@@ -1,12 +1,14 @@
 """One test per arrow of the batch's states, and one per way of losing a race."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, update
 
 from db import batches, jobs
 from db.batches import Message
 from db.clock import database_now
-from db.engine import Engine, reading, writing
+from db.engine import Engine, connect, reading, writing
 from db.models import Batch, BatchState, InspectionResult
 from tests.rows import add_job, claim_next, verdicts
 
@@ -155,7 +157,7 @@ def test_e_a_renewed_lease_is_left_alone(engine: Engine) -> None:
     add_job(engine, [["a"]])
     held = claim_next(engine, lease_seconds=-1)
     with writing(engine) as session:
-        assert batches.renew(session, held, lease_seconds=60)
+        assert batches.renew(session, held.token, [held.batch], lease_seconds=60) == {held.batch}
         assert batches.take_back_expired(session) == 0
 
 
@@ -165,7 +167,7 @@ def test_f_a_batch_of_a_stopped_worker_is_planned_at_once_and_does_not_count(eng
     with writing(engine) as session:
         assert batches.give_back(session, held)
         assert not batches.give_back(session, held)
-        assert not batches.renew(session, held, lease_seconds=60)
+        assert not batches.renew(session, held.token, [held.batch], lease_seconds=60)
     assert state_of(engine, held.batch) == (BatchState.PLANNED, 1)
     assert claim_next(engine).batch == held.batch
 
@@ -220,6 +222,71 @@ def test_e_the_batch_of_a_dead_process_is_released_by_its_parent(engine: Engine)
     assert (again.attempt, again.faults) == (2, 1)
 
 
+def draw(engine: Engine, beside: batches.Claim, *, checkpoint: int | None = None) -> batches.Claim | None:
+    """The next batch, for the worker and token of the claim."""
+    with writing(engine) as session:
+        return batches.draw(
+            session,
+            beside if checkpoint is None else replace(beside, checkpoint_id=checkpoint),
+            worker="w@h",
+            lease_seconds=60,
+            token=beside.token,
+        )
+
+
+def test_e_what_was_drawn_beside_a_dead_processes_batch_is_released_with_it(engine: Engine) -> None:
+    add_job(engine, [["a"], ["b"], ["c"]])
+    first = claim_next(engine, window=1)
+    second = draw(engine, first)
+    assert second is not None
+    with writing(engine) as session:
+        assert batches.finish(session, first, verdicts(first))
+        assert batches.lost(session, first.batch, first.attempt, worker="w@h", note="died") == 1
+    assert state_of(engine, first.batch) == (BatchState.DONE, 1)
+    assert state_of(engine, second.batch) == (BatchState.PLANNED, 2)
+
+
+def test_i_what_is_drawn_is_what_comes_next_and_rather_what_was_not_sent(engine: Engine) -> None:
+    add_job(engine, [["a"], ["b"], ["c"], ["d"]])
+    first = claim_next(engine, window=2)
+    drawn = [draw(engine, first) for _ in range(4)]
+    assert [held and held.paths for held in drawn] == [("c",), ("d",), ("b",), None]
+    assert {held.token for held in drawn if held} == {first.token}
+    urgent = add_job(engine, [["u"]], priority=5)
+    add_job(engine, [["late"]])
+    drawn_next = draw(engine, first)
+    assert drawn_next is not None
+    assert drawn_next.job == urgent
+
+
+def test_i_nothing_is_drawn_for_another_model_after_a_fault_or_while_it_rests(engine: Engine) -> None:
+    add_job(engine, [["a"], ["b"]])
+    first = claim_next(engine, window=1)
+    assert draw(engine, first, checkpoint=first.checkpoint_id + 1) is None
+    second = claim_next(engine, window=1)
+    with writing(engine) as session:
+        assert batches.give_back(session, second, fault="odd")
+    assert draw(engine, first) is None
+    with writing(engine) as session:
+        session.execute(update(Batch).where(Batch.id == second.batch).values(faults=0, not_before=database_now(60)))
+    assert draw(engine, first) is None
+    with writing(engine) as session:
+        session.execute(update(Batch).where(Batch.id == second.batch).values(not_before=None))
+    assert draw(engine, first) is not None
+
+
+def test_i_two_workers_draw_different_batches(postgres_with_tables: str) -> None:
+    engine = connect(postgres_with_tables)
+    add_job(engine, [["a"], ["b"], ["c"]])
+    first = claim_next(engine, window=1)
+    with writing(engine) as one, writing(engine) as other:
+        mine = batches.draw(one, first, worker="v@h", token="mine", lease_seconds=60)
+        theirs = batches.draw(other, first, worker="w@h", token="theirs", lease_seconds=60)
+    assert mine is not None
+    assert theirs is not None
+    assert mine.batch != theirs.batch
+
+
 def test_c_who_did_not_hear_the_answer_may_ask_again(engine: Engine) -> None:
     add_job(engine, [["a"]])
     with writing(engine) as session:
@@ -268,7 +335,7 @@ def test_h_cancelling_takes_open_batches_out_of_their_workers_hands(engine: Engi
     with writing(engine) as session:
         assert jobs.cancel(session, job, actor="tester").cancelled == 2
     with writing(engine) as session:
-        assert not batches.renew(session, running, lease_seconds=60)
+        assert not batches.renew(session, running.token, [running.batch], lease_seconds=60)
         assert not batches.finish(session, running, verdicts(running))
         assert batches.dispatch(session, window=10) == []
     assert state_of(engine, done.batch)[0] is BatchState.DONE

@@ -105,7 +105,7 @@ def test_a_service_does_everything_that_a_job_takes(service: Engine) -> None:
     job = add_job(service, [["b.png", "c.png"]])
     held = claim_next(service)
     with writing(service) as session:
-        assert batches.renew(session, held, lease_seconds=60)
+        assert batches.renew(session, held.token, [held.batch], lease_seconds=60)
         assert batches.finish(session, held, verdicts(held))
         heartbeats.beat(session, name="w@h", role="worker")
         heartbeats.beat(session, name="w@h", role="worker")

@@ -26,7 +26,7 @@ from db.batches import Claim, Message
 from db.clock import database_now
 from db.engine import Engine, Session, reading, writing
 from db.errors import Refused
-from db.models import OPEN_JOBS, Batch, BatchState, InspectionJob, InspectionResult, JobState
+from db.models import OPEN_BATCHES, OPEN_JOBS, Batch, BatchState, InspectionJob, InspectionResult, JobState
 from db.plans import PlannedChunk
 from tests.rows import submit_job, verdicts
 
@@ -170,6 +170,15 @@ class Machine(RuleBasedStateMachine):
             self.held.append(held)
 
     @precondition(lambda self: self.held)
+    @rule(which=INDEX, worker=st.sampled_from(["w1@h", "w2@h"]))
+    def a_worker_draws_another_batch(self, which: int, worker: str) -> None:
+        beside = self.held[which % len(self.held)]
+        with writing(self.engine) as session:
+            drawn = batches.draw(session, beside, worker=worker, lease_seconds=600, token=beside.token)
+        if drawn is not None:
+            self.held.append(drawn)
+
+    @precondition(lambda self: self.held)
     @rule(which=INDEX)
     def a_worker_saves(self, which: int) -> None:
         held = self.held[which % len(self.held)]
@@ -192,7 +201,7 @@ class Machine(RuleBasedStateMachine):
         held = self.held[which % len(self.held)]
         with writing(self.engine) as session:
             if how == "renew":
-                batches.renew(session, held, lease_seconds=600)
+                batches.renew(session, held.token, [held.batch], lease_seconds=600)
             elif how == "stop":
                 batches.give_back(session, held)
             elif how == "fault":
@@ -249,7 +258,8 @@ class Machine(RuleBasedStateMachine):
         for row in rows:
             assert self.settled.get(row.id, row.state) is row.state, "a settled batch has moved"
             assert self.attempts.get(row.id, 1) <= row.attempt, "an attempt number came back"
-            assert (row.token is not None) == (row.state is BatchState.RUNNING)
+            if row.state in OPEN_BATCHES:
+                assert (row.token is not None) == (row.state is BatchState.RUNNING)
             self.attempts[row.id] = row.attempt
             if row.state in (BatchState.DONE, BatchState.CANCELLED):
                 self.settled[row.id] = row.state

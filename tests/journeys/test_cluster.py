@@ -22,9 +22,9 @@ import pytest
 from console.cluster import LocalCluster
 from console.postgres import postgres_programs
 from console.servers import redis_programs
-from vision.checkpoint import load_checkpoint
 from vision.inspection import score_images
-from vision.runtime import TorchRuntime
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 TASK = "inspectq.inspect_batch"
 PROGRAM = Path(sys.executable).parent / "inspectq"
@@ -71,7 +71,20 @@ def folder(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> P
     """A folder with good images and a few bad files; a model for them is approved."""
     pictures = tmp_path_factory.mktemp("pictures")
     inspectq(cluster, "sample", pictures, "--images", "40")
-    inspectq(cluster, "train", pictures, "--weights", "none", "--epochs", "1", "--image-size", "64", "--name", "tiny")
+    inspectq(
+        cluster,
+        "train",
+        pictures,
+        "--weights",
+        "none",
+        "--epochs",
+        "1",
+        "--image-size",
+        "64",
+        "--name",
+        "tiny",
+        "--no-export",
+    )
     inspectq(cluster, "models", "approve", "tiny")
     return pictures / "incoming"
 

@@ -23,7 +23,7 @@ from db.models import Batch, BatchState, InspectionResult
 from db.schema import open_database
 from tests.console.shell import Said, type_here
 from tests.networks import add_random_model
-from vision.inspection import score_images
+from vision.pipeline import score_groups
 
 IMAGES = 24
 DEADLINE_SECONDS = 120
@@ -116,9 +116,9 @@ def test_a_database_that_cannot_be_written_stops_the_job_and_it_goes_on_after(
 
             def in_trouble(*arguments: Any, **options: Any) -> Any:
                 lasting.enter_context(trouble(database))
-                return score_images(*arguments, **options)
+                return score_groups(*arguments, **options)
 
-            patch.setattr("worker.inspection.score_images", in_trouble)
+            patch.setattr("worker.shift.score_groups", in_trouble)
             return type_here(capsys, *words)
 
     said = stopped(locked, "scan", folder)

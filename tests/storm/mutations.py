@@ -55,7 +55,7 @@ MUTATIONS = {
         edits=(
             Edit(
                 file="db/batches.py",
-                old="    results.add(session, held.job, held.batch, held.revision, rows)\n",
+                old="    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)\n",
                 new="",
             ),
             Edit(
@@ -64,7 +64,8 @@ MUTATIONS = {
                 new="""            done = batches.finish(session, held, rows)
         if done:
             with writing(self._engine) as session:
-                batches.results.add(session, held.job, held.batch, held.revision, rows)
+                now = session.scalar(batches.select(batches.database_now()))
+                batches.results.add(session, held.job, held.batch, held.revision, rows, time=now)
         return done
 """,
             ),
@@ -78,27 +79,27 @@ MUTATIONS = {
         edits=(
             Edit(
                 file="db/batches.py",
-                old=f"""        .where({_FENCE})
-        .values(lease_until=database_now(lease_seconds)),
+                old="""        .where(Batch.id.in_(held), Batch.token == token, Batch.state == BatchState.RUNNING)
+        .values(lease_until=database_now(lease_seconds))
+        .returning(Batch.id)
     )
-    return renewed == 1
+    return set(renewed)
 """,
-                new="""        .where(Batch.id == held.batch)
-        .values(note=Batch.note),
+                new="""        .where(Batch.id.in_(held))
+        .values(note=Batch.note)
+        .returning(Batch.id)
     )
-    return True
+    return set(renewed) | set(held)
 """,
             ),
             Edit(
                 file="db/batches.py",
                 old=f"""        .where({_FENCE})
         .values(
-            state=BatchState.DONE,
-""",
+            state=BatchState.DONE,""",
                 new="""        .where(Batch.id == held.batch)
         .values(
-            state=BatchState.DONE,
-""",
+            state=BatchState.DONE,""",
             ),
             Edit(
                 file="db/migrations/versions/v0001_first_tables.py",

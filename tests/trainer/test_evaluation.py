@@ -12,9 +12,10 @@ from trainer.metrics import compute_metrics
 from trainer.opening import open_dataset
 from trainer.recipe import report_recipe
 from trainer.training import TrainingOutcome, TrainingPlan, train
-from vision.checkpoint import CheckpointAltered, load_checkpoint
+from vision.checkpoint import CheckpointAltered
 from vision.inspection import score_images
-from vision.runtime import TorchRuntime
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vision.checkpoint import CheckpointInfo, save_checkpoint
+from vision.checkpoint import CheckpointInfo
 from vision.network import Network, build_network
 from vision.preprocessing import Preprocessing
+from vision.saved_network import save_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -143,9 +143,9 @@ def _status(field: str) -> int:
 def _score(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     import torch
 
-    from vision.checkpoint import load_checkpoint
     from vision.inspection import score_images
-    from vision.runtime import TorchRuntime
+    from vision.saved_network import load_checkpoint
+    from vision.torch_runtime import TorchRuntime
 
     torch.set_num_threads(1)  # the network is tiny
     runtime = TorchRuntime(load_checkpoint(Path(request["checkpoint"])), "cpu")

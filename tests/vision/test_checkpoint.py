@@ -18,11 +18,9 @@ from vision.checkpoint import (
     CheckpointFormat,
     CheckpointInfo,
     CheckpointMissing,
-    load_checkpoint,
-    read_info,
-    save_checkpoint,
 )
 from vision.network import Network
+from vision.saved_network import load_checkpoint, save_checkpoint
 
 
 def rewritten(path: Path, network: Network, info: CheckpointInfo, **changes: Any) -> Path:
@@ -39,10 +37,6 @@ def test_what_was_saved_is_what_is_loaded(checkpoint_path: Path, network: Networ
     assert not any(module.training for module in checkpoint.network.modules())
     loaded = checkpoint.network.state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in network.state_dict().items())
-
-
-def test_the_description_is_read_without_the_weights(checkpoint_path: Path, info: CheckpointInfo) -> None:
-    assert read_info(checkpoint_path) == info
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path, network: Network, info: CheckpointInfo) -> None:
@@ -97,9 +91,8 @@ def test_one_altered_bit_is_found_before_anything_is_parsed(
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    for read in (load_checkpoint, read_info):
-        with pytest.raises(CheckpointMissing, match="inspectq train"):
-            read(tmp_path / "gone.safetensors")
+    with pytest.raises(CheckpointMissing, match="inspectq train"):
+        load_checkpoint(tmp_path / "gone.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -108,9 +101,8 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    for read in (load_checkpoint, read_info):
-        with pytest.raises(CheckpointFormat, match="not a checkpoint"):
-            read(path)
+    with pytest.raises(CheckpointFormat, match="not a checkpoint"):
+        load_checkpoint(path)
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path, checkpoint_path: Path) -> None:
@@ -136,9 +128,8 @@ def test_a_description_that_is_not_understood_is_refused(
     tmp_path: Path, network: Network, info: CheckpointInfo, changes: dict[str, Any], words: str
 ) -> None:
     path = rewritten(tmp_path / "model.safetensors", network, info, **changes)
-    for read in (load_checkpoint, read_info):
-        with pytest.raises(CheckpointFormat, match=words):
-            read(path)
+    with pytest.raises(CheckpointFormat, match=words):
+        load_checkpoint(path)
 
 
 def test_an_unknown_resize_mode_is_named(tmp_path: Path, network: Network, info: CheckpointInfo) -> None:
@@ -151,7 +142,7 @@ def test_an_unknown_resize_mode_is_named(tmp_path: Path, network: Network, info:
 def test_pixels_made_in_another_way_are_refused(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocessing_module, "CONVERSION_VERSION", 99)
     with pytest.raises(CheckpointFormat, match=r"pixels made in another way.*inspectq 0\.1\.0|version 0\.1\.0"):
-        read_info(checkpoint_path)
+        load_checkpoint(checkpoint_path)
 
 
 def test_all_refusals_are_checkpoint_errors() -> None:

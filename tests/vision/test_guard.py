@@ -15,9 +15,10 @@ from PIL import Image
 
 from tests.poison import marked, poison_decoders
 from tests.vision.conftest import blocks
+from tests.vision.test_pipeline import Fingerprints
 from vision.decode import Limits, Reason, StorageTrouble, Unreadable
 from vision.guard import Guard
-from vision.loader import LoadedItem, load_batches
+from vision.pipeline import Group, ImageScore, score_groups
 from vision.preprocessing import Preprocessing
 
 SMALL = Preprocessing(size=32)
@@ -102,18 +103,15 @@ def test_pixels_and_reasons_are_those_of_the_direct_path(tmp_path: Path) -> None
     paths = samples(tmp_path)
     limits = Limits(max_pixels=1_000_000, max_bytes=400_000)
 
-    def outcomes(guard: Guard | None) -> list[tuple[LoadedItem, bytes]]:
-        batches = load_batches(paths, preprocessing=SMALL, limits=limits, batch_size=5, guard=guard)
-        return [
-            (item, row.numpy().tobytes())
-            for batch in batches
-            for item, row in zip(batch.items, batch.pixels, strict=True)
-        ]
+    def outcomes(guard: Guard | None) -> list[ImageScore]:
+        group = Group(of=None, paths=paths, guard=guard)
+        scored = score_groups([group], Fingerprints(), limits=limits, batch_size=5, threads=1)
+        return [outcome for _, some in scored for outcome in some]
 
     with Guard(SMALL, limits) as guard:
         guarded = outcomes(guard)
     direct = outcomes(None)
-    found = {item.fault.reason for item, _ in direct if item.fault}
+    found = {outcome.reason for outcome in direct if outcome.reason}
     assert found == {
         Reason.EMPTY_FILE,
         Reason.NOT_AN_IMAGE,
@@ -126,14 +124,8 @@ def test_pixels_and_reasons_are_those_of_the_direct_path(tmp_path: Path) -> None
         Reason.NOT_A_FILE,
         Reason.VANISHED,
     }
-    for path, (item, row), (expected, pixels) in zip(paths, guarded, direct, strict=True):
-        assert described(item) == described(expected), path.name
-        assert row == pixels, path.name
-
-
-def described(item: LoadedItem) -> tuple[object, ...]:
-    fault = (item.fault.reason, item.fault.detail) if item.fault else None
-    return (item.index, item.sha256, item.size, item.width, item.height, fault)
+    for path, careful, expected in zip(paths, guarded, direct, strict=True):
+        assert careful == expected, path.name
 
 
 def test_one_process_serves_and_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,12 +211,13 @@ def test_an_image_that_needs_more_memory_than_the_limit_is_not_called_damaged(
     format: str, options: dict[str, Any]
 ) -> None:
     content = encoded(Image.new("RGB", (3000, 2000)), format, **options)
-    with Guard(SMALL, Limits()) as guard:
+    whole = Preprocessing(size=32, decode="full")  # reduced, a JPEG needs far less
+    with Guard(whole, Limits()) as guard:
         assert_decodes(guard)
         at_rest = int(decoders()[0].memory_info().vms)
         assert guard.decode(content)[1:] == (3000, 2000)
     # Room for the six megapixels themselves, at four bytes each, but not for the work on them.
-    with Guard(SMALL, Limits(decode_memory=at_rest + 30 * 2**20)) as tight:
+    with Guard(whole, Limits(decode_memory=at_rest + 30 * 2**20)) as tight:
         assert refused(tight, content).reason is Reason.DECODE_MEMORY
         assert_decodes(tight)
 

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from tests.vision.conftest import blocks
-from tests.vision.test_loader import UNREADABLE_NOW, decoding_threads
-from vision.checkpoint import load_checkpoint
+from tests.vision.test_pipeline import UNREADABLE_NOW, working_threads
 from vision.decode import StorageTrouble, read_image
 from vision.inspection import score_images
-from vision.runtime import TorchRuntime
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def runtime(checkpoint_path: Path) -> TorchRuntime:
 
 
 def directly(runtime: TorchRuntime, path: Path) -> float:
-    pixels = torch.from_numpy(runtime.preprocessing.apply(read_image(path).image))
+    pixels = runtime.preprocessing.apply(read_image(path).image)
     return float(runtime.score(pixels[None])[0])
 
 
@@ -57,18 +55,6 @@ def test_a_score_does_not_depend_on_the_batch(runtime: TorchRuntime, pictures: l
     assert scores == pytest.approx([directly(runtime, path) for path in pictures], abs=1e-5)
 
 
-def test_a_batch_of_only_bad_files_asks_the_network_nothing(tmp_path: Path, runtime: TorchRuntime) -> None:
-    class Silent(TorchRuntime):
-        def __init__(self) -> None:
-            self.preprocessing, self.device = runtime.preprocessing, runtime.device
-
-        def score(self, batch: torch.Tensor) -> NDArray[np.float32]:
-            pytest.fail("there was nothing to ask")
-
-    outcomes = list(score_images([tmp_path / "gone", tmp_path], Silent()))
-    assert [outcome.reason for outcome in outcomes] == ["vanished", "not_a_file"]
-
-
 def test_progress_is_told_once_for_each_image(runtime: TorchRuntime, pictures: list[Path]) -> None:
     calls: list[None] = []
     for number, _ in enumerate(score_images(pictures, runtime, batch_size=4, on_image=lambda: calls.append(None))):
@@ -88,11 +74,11 @@ def test_whoever_stops_early_stops_the_threads(runtime: TorchRuntime, pictures: 
     outcomes = score_images(pictures, runtime, batch_size=2)
     next(outcomes)
     outcomes.close()
-    assert decoding_threads() == 0
+    assert working_threads() == 0
 
 
 @pytest.mark.skipif(not UNREADABLE_NOW.exists(), reason="no /proc here")
 def test_a_passing_fault_reaches_the_caller(runtime: TorchRuntime, pictures: list[Path]) -> None:
     with pytest.raises(StorageTrouble):
         list(score_images([*pictures, UNREADABLE_NOW], runtime))
-    assert decoding_threads() == 0
+    assert working_threads() == 0

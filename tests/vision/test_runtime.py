@@ -8,18 +8,11 @@ import torch
 from PIL import Image
 
 from tests.vision.conftest import blocks
-from vision.checkpoint import Checkpoint, load_checkpoint
 from vision.network import Network
 from vision.preprocessing import Preprocessing
-from vision.runtime import (
-    DeviceFailed,
-    DeviceOutOfMemory,
-    DeviceUnavailable,
-    InvalidScore,
-    Runtime,
-    TorchRuntime,
-    choose_device,
-)
+from vision.runtime import DeviceFailed, DeviceOutOfMemory, DeviceUnavailable, InvalidScore, Pixels, Runtime
+from vision.saved_network import Checkpoint, load_checkpoint
+from vision.torch_runtime import TorchRuntime, choose_device
 
 
 @pytest.fixture
@@ -28,18 +21,15 @@ def checkpoint(checkpoint_path: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def batch() -> torch.Tensor:
-    pictures = [Preprocessing(size=64).apply(Image.fromarray(blocks(seed))) for seed in range(20, 29)]
-    return torch.from_numpy(np.stack(pictures))
+def batch() -> Pixels:
+    return np.stack([Preprocessing(size=64).apply(Image.fromarray(blocks(seed))) for seed in range(20, 29)])
 
 
-def test_a_score_is_the_softmax_of_the_second_logit(
-    checkpoint: Checkpoint, network: Network, batch: torch.Tensor
-) -> None:
+def test_a_score_is_the_softmax_of_the_second_logit(checkpoint: Checkpoint, network: Network, batch: Pixels) -> None:
     runtime: Runtime = TorchRuntime(checkpoint, "cpu")
     scores = runtime.score(batch)
     with torch.inference_mode():
-        good, defective = network(runtime.preprocessing.normalise(batch)).double().T
+        good, defective = network(runtime.preprocessing.normalise(torch.from_numpy(batch))).double().T
     assert scores.dtype == np.float32
     assert scores.shape == (9,)
     assert scores == pytest.approx(1 / (1 + torch.exp(good - defective)).numpy(), abs=1e-5)
@@ -47,7 +37,7 @@ def test_a_score_is_the_softmax_of_the_second_logit(
     assert (runtime.engine, runtime.precision, runtime.device) == ("torch", "fp32", "cpu")
 
 
-def test_a_score_does_not_depend_on_the_rest_of_the_batch(checkpoint: Checkpoint, batch: torch.Tensor) -> None:
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(checkpoint: Checkpoint, batch: Pixels) -> None:
     runtime = TorchRuntime(checkpoint, "cpu")
     together = runtime.score(batch)
     alone = np.concatenate([runtime.score(batch[row : row + 1]) for row in range(len(batch))])
@@ -55,16 +45,14 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(checkpoint: Checkpoint
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_network_that_answers_nan_gives_no_verdict(checkpoint: Checkpoint, batch: torch.Tensor, bad: float) -> None:
+def test_a_network_that_answers_nan_gives_no_verdict(checkpoint: Checkpoint, batch: Pixels, bad: float) -> None:
     with torch.no_grad():
         checkpoint.network.fc.bias.fill_(bad)
     with pytest.raises(InvalidScore):
         TorchRuntime(checkpoint, "cpu").score(batch)
 
 
-def test_scoring_leaves_the_processes_precision_settings_as_they_were(
-    checkpoint: Checkpoint, batch: torch.Tensor
-) -> None:
+def test_scoring_leaves_the_processes_precision_settings_as_they_were(checkpoint: Checkpoint, batch: Pixels) -> None:
     before = (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)
     TorchRuntime(checkpoint, "cpu").score(batch)
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == before
@@ -96,7 +84,7 @@ def runtime_of_a_device(checkpoint: Checkpoint, error: Exception, *, from_rows: 
 
 @pytest.mark.parametrize("from_rows", [2, 5])
 def test_a_batch_too_large_for_the_device_is_scored_in_pieces_and_keeps_its_order(
-    checkpoint: Checkpoint, checkpoint_path: Path, batch: torch.Tensor, from_rows: int
+    checkpoint: Checkpoint, checkpoint_path: Path, batch: Pixels, from_rows: int
 ) -> None:
     runtime, tried = runtime_of_a_device(checkpoint, torch.OutOfMemoryError("CUDA out of memory"), from_rows=from_rows)
     expected = TorchRuntime(load_checkpoint(checkpoint_path), "cpu").score(batch)
@@ -108,7 +96,7 @@ def test_a_batch_too_large_for_the_device_is_scored_in_pieces_and_keeps_its_orde
 
 
 def test_a_device_without_room_for_one_image_is_told_from_one_that_failed(
-    checkpoint: Checkpoint, batch: torch.Tensor
+    checkpoint: Checkpoint, batch: Pixels
 ) -> None:
     runtime, tried = runtime_of_a_device(checkpoint, torch.OutOfMemoryError("CUDA out of memory"), from_rows=1)
     with pytest.raises(DeviceOutOfMemory, match=r"cpu has no memory for a single image: CUDA out of memory"):
@@ -126,7 +114,7 @@ def test_a_device_without_room_for_one_image_is_told_from_one_that_failed(
     ],
 )
 def test_an_error_of_the_device_is_told_from_one_of_the_code(
-    checkpoint: Checkpoint, batch: torch.Tensor, error: Exception, expected: type[Exception]
+    checkpoint: Checkpoint, batch: Pixels, error: Exception, expected: type[Exception]
 ) -> None:
     runtime, tried = runtime_of_a_device(checkpoint, error, from_rows=1)
     with pytest.raises(expected) as caught:

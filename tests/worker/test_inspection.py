@@ -1,8 +1,6 @@
 """Does a batch of real files become the right verdicts, and a fault of the world none?"""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,12 @@ from db.settings import Settings
 from tests.networks import save_random_model
 from tests.poison import marked, poison_decoders
 from tests.rows import add_job, claim_next
-from vision.checkpoint import load_checkpoint
 from vision.inspection import score_images
-from vision.runtime import DeviceFailed, DeviceOutOfMemory, TorchRuntime
+from vision.runtime import DeviceFailed, DeviceOutOfMemory
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 from worker.inspection import Inspector, from_settings
-from worker.lease import Lease, kept
+from worker.lease import Leases
 from worker.verdicts import SUBFOLDER_PATIENCE_SECONDS, judge
 
 NAMES = [f"{number}.png" for number in range(6)]
@@ -81,8 +80,8 @@ def test_every_image_gets_the_verdict_that_the_evaluation_code_gives(
 ) -> None:
     names = [f"{number}.png" for number in range(6)]
     job = add_job(engine, [names], root=str(folder))
-    seen: list[None] = []
-    outcome = inspector.inspect(*sent(engine), on_image=lambda: seen.append(None))
+    seen: list[int] = []
+    outcome = inspector.inspect(*sent(engine), on_image=lambda job: seen.append(job))
     runtime = TorchRuntime(load_checkpoint(models_folder / f"{digest}.safetensors", digest), "cpu")
     expected = [score.score for score in score_images([folder / name for name in names], runtime)]
     rows = rows_of(engine, job)
@@ -93,7 +92,7 @@ def test_every_image_gets_the_verdict_that_the_evaluation_code_gives(
         ("torch", "fp32", "cpu", "w@here")
     }
     assert (rows[0]["width"], rows[0]["height"], rows[0]["size"]) == (30, 20, (folder / "0.png").stat().st_size)
-    assert len(seen) == 6
+    assert seen == [job] * 6
     assert f"job {job}" in outcome
 
 
@@ -200,7 +199,7 @@ def test_a_batch_cancelled_while_it_is_inspected_saves_nothing(
 ) -> None:
     job = add_job(engine, [[f"{number}.png" for number in range(6)]], root=str(folder))
 
-    def cancel_once() -> None:
+    def cancel_once(_: int) -> None:
         with reading(engine) as session:
             is_open = jobs.get(session, job).state is JobState.RUNNING
         if is_open:
@@ -214,7 +213,7 @@ def test_a_batch_cancelled_while_it_is_inspected_saves_nothing(
 def test_an_interrupt_gives_the_batch_back_at_once(engine: Engine, inspector: Inspector, folder: Path) -> None:
     add_job(engine, [["0.png"]], root=str(folder))
 
-    def interrupt() -> None:
+    def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -316,7 +315,7 @@ def test_a_device_that_failed_ends_the_process_and_one_that_is_full_does_not(
         def score(self, batch: object) -> object:  # type: ignore[override]
             raise error("cuda:0 has had it")
 
-    monkeypatch.setattr("worker.inspection.TorchRuntime", Broken)
+    monkeypatch.setattr("vision.torch_runtime.TorchRuntime", Broken)
     reasons: list[str] = []
     add_job(engine, [NAMES], root=str(folder))
     broken = from_settings("w@here", environment, end_process=reasons.append)
@@ -336,7 +335,7 @@ def test_a_file_that_was_away_for_a_moment_has_not_vanished(engine: Engine, insp
     job = add_job(engine, [NAMES], root=str(folder))
     away = (folder / "3.png").rename(folder / "away")
 
-    def back() -> None:
+    def back(_: int) -> None:
         if away.exists():
             away.rename(folder / "3.png")
 
@@ -377,7 +376,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_batch_back_uncounted(
     inspector = from_settings("w@here", environment, stopping=told.is_set)
     seen: list[None] = []
 
-    def tell() -> None:
+    def tell(_: int) -> None:
         seen.append(None)
         told.set()
 
@@ -401,7 +400,7 @@ def test_a_batch_in_which_nothing_moves_is_given_back_and_its_process_ended(
         reasons.append((reason, the_batch(engine).state))
         ended.set()
 
-    def block() -> None:
+    def block(_: int) -> None:
         assert ended.wait(60)
 
     quick = environment.model_copy(update={"stall_seconds": 1.5})
@@ -417,23 +416,21 @@ def test_a_batch_in_which_nothing_moves_is_given_back_and_its_process_ended(
 def test_verdicts_that_wait_for_the_database_are_no_stall_and_are_saved_when_it_is_back(
     engine: Engine, inspector: Inspector, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leases: list[Lease] = []
+    holds: list[Leases] = []
     still: list[float] = []
 
-    @contextmanager
-    def watched(*arguments: Any, **options: Any) -> Iterator[Lease]:
-        with kept(*arguments, **options) as lease:
-            leases.append(lease)
-            yield lease
+    def watched(*arguments: Any, **options: Any) -> Leases:
+        holds.append(Leases(*arguments, **options))
+        return holds[-1]
 
     def away_once(session: Session, held: Claim, rows: list[NewResult]) -> bool:
-        still.append(leases[0].still_seconds)
+        still.append(holds[0].still_seconds)
         if len(still) == 1:
             raise DatabaseAway("the database is away")
         return finish(session, held, rows)
 
     finish = batches.finish
-    monkeypatch.setattr("worker.inspection.kept", watched)
+    monkeypatch.setattr("worker.inspection.Leases", watched)
     monkeypatch.setattr(batches, "finish", away_once)
     job = add_job(engine, [NAMES], root=str(folder))
     inspector.inspect(*sent(engine))

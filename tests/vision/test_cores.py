@@ -1,0 +1,22 @@
+"""Are the cores that a process may use counted as its container grants them?"""
+
+from pathlib import Path
+
+import pytest
+
+from vision.cores import cgroup_cores, usable_cores
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"),
+    [("max 100000\n", None), ("150000 100000\n", 1.5), ("", None), ("1 0", None), ("x y", None)],
+)
+def test_the_quota_of_a_container_is_understood(tmp_path: Path, content: str, cores: float | None) -> None:
+    path = tmp_path / "cpu.max"
+    path.write_text(content)
+    assert cgroup_cores(path) == cores
+    assert cgroup_cores(tmp_path / "missing") is None
+
+
+def test_there_is_always_a_core() -> None:
+    assert usable_cores() >= 1
