@@ -100,9 +100,18 @@ class _Batch(Generic[T]):
         self.paths = paths
         self.pixels = pixels
         self.outcomes: dict[int, ImageScore] = {}  # by row; without its score until `done`
+        self.files: dict[int, FileBytes] = {}  # by row: those that wait to be looked up
         self.done: Future[None] = Future()
-        self._left = len(paths)
+        self._unread = self._left = len(paths)
         self._lock = threading.Lock()
+
+    def read(self, row: int, file: FileBytes | None) -> bool:
+        """Called once for each image that is looked up, with its file if that has to wait. True for the last one."""
+        with self._lock:
+            if file is not None:
+                self.files[row] = file
+            self._unread -= 1
+            return self._unread == 0
 
     def is_last(self) -> bool:
         """Called once for each image; True when no other is left."""
@@ -169,54 +178,59 @@ class _Pipeline(Generic[T]):
             self._begun.put(error)  # raised where the batches are handed out
 
     def _begin(self, batch: _Batch[T]) -> None:
-        rows: Sequence[int] = range(len(batch.paths))
-        files: dict[int, FileBytes] = {}
-        if batch.group.known is not None:
-            reading = [self._loaders.submit(self._read, batch, row) for row in rows]
-            read = [future.result() for future in reading]
-            files = {row: file for row, file in enumerate(read) if isinstance(file, FileBytes)}
-            known = batch.group.known([file.sha256 for file in files.values()])
-            for row, file in enumerate(read):
-                if isinstance(file, ImageScore):
-                    self._settle(batch, row, file)
-                elif file.sha256 in known:
-                    self._settle(batch, row, _known(batch.start + row, file, known[file.sha256]))
-            rows = [row for row in rows if row not in batch.outcomes]
         self._begun.put(batch)
-        for row in rows:  # the last one to be settled is one of these, so that it is a loader that scores
-            self._loaders.submit(self._load, batch, row, files.get(row))
+        for row in range(len(batch.paths)):
+            if batch.group.known is None:
+                self._loaders.submit(self._load, batch, row, None)
+            else:
+                self._loaders.submit(self._read, batch, row, batch.group.known)
 
-    def _read(self, batch: _Batch[T], row: int) -> FileBytes | ImageScore:
-        """A file that is looked up together with others, or the outcome of a large or unreadable one."""
-        group, index = batch.group, batch.start + row
-        with _Room() as room:
-            try:
-                file = read_file(batch.paths[row], self._limits.max_bytes, folder=group.folder, admit=room.for_bytes)
-                if file.size <= LOOKED_UP_ALONE_BYTES or group.known is None:
-                    return file
-                known = group.known([file.sha256])
-                if file.sha256 in known:
-                    return _known(index, file, known[file.sha256])
-                return self._decoded(batch, row, file, room)
-            except Unreadable as fault:
-                return _unreadable(index, fault)
+    def _read(self, batch: _Batch[T], row: int, known: Lookup) -> None:
+        """Read a file. Small ones are looked up together, by whoever has read the last file of the batch."""
+        try:
+            if self._stopping:
+                return
+            index, outcome = batch.start + row, None
+            with _Room() as room:
+                try:
+                    file = self._file(batch, row, room)
+                    if file.size > LOOKED_UP_ALONE_BYTES:
+                        found = known([file.sha256])
+                        outcome = _known(index, file, found) or self._decoded(batch, row, file, room)
+                except Unreadable as fault:
+                    outcome = _unreadable(index, fault)
+            if outcome is not None:
+                self._settle(batch, row, outcome)
+            if batch.read(row, file if outcome is None else None):
+                self._look_up(batch, known)
+        except BaseException as error:
+            batch.fail(error)
+
+    def _look_up(self, batch: _Batch[T], known: Lookup) -> None:
+        found = known([file.sha256 for file in batch.files.values()]) if batch.files else {}
+        for row, file in batch.files.items():
+            if (outcome := _known(batch.start + row, file, found)) is None:
+                self._loaders.submit(self._load, batch, row, file)
+            else:
+                self._settle(batch, row, outcome)
 
     def _load(self, batch: _Batch[T], row: int, file: FileBytes | None) -> None:
         """Settle one image; whoever settles the last one of its batch scores it."""
         try:
             if self._stopping:
                 return
-            folder, index = batch.group.folder, batch.start + row
             with _Room() as room:
                 try:
-                    if file is None:
-                        file = read_file(batch.paths[row], self._limits.max_bytes, folder=folder, admit=room.for_bytes)
-                    outcome = self._decoded(batch, row, file, room)
+                    outcome = self._decoded(batch, row, file or self._file(batch, row, room), room)
                 except Unreadable as fault:
-                    outcome = _unreadable(index, fault)
+                    outcome = _unreadable(batch.start + row, fault)
             self._settle(batch, row, outcome)
         except BaseException as error:
             batch.fail(error)
+
+    def _file(self, batch: _Batch[T], row: int, room: "_Room") -> FileBytes:
+        folder = batch.group.folder
+        return read_file(batch.paths[row], self._limits.max_bytes, folder=folder, admit=room.for_bytes)
 
     def _decoded(self, batch: _Batch[T], row: int, file: FileBytes, room: "_Room") -> ImageScore:
         preprocessing, guard = self._runtime.preprocessing, batch.group.guard
@@ -280,8 +294,10 @@ class _Room(AbstractContextManager["_Room"]):
             self._alone = True
 
 
-def _known(index: int, file: FileBytes, known: object) -> ImageScore:
-    return ImageScore(index=index, sha256=file.sha256, size=file.size, known=known)
+def _known(index: int, file: FileBytes, found: Mapping[str, object]) -> ImageScore | None:
+    """The outcome of a file whose sha256 was found; None where it was not."""
+    known = found.get(file.sha256)
+    return None if known is None else ImageScore(index=index, sha256=file.sha256, size=file.size, known=known)
 
 
 def _unreadable(index: int, fault: Unreadable) -> ImageScore:

@@ -105,7 +105,12 @@ def test_no_batch_holds_images_of_two_groups(pictures: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("lanes", [0, 1])
-def test_the_next_group_is_decoded_while_the_one_before_is_scored(pictures: list[Path], lanes: int) -> None:
+@pytest.mark.parametrize("looked_up", [None, "alone", "together"])
+def test_the_next_group_is_decoded_while_the_one_before_is_scored(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch, lanes: int, looked_up: str | None
+) -> None:
+    monkeypatch.setattr(pipeline, "LOOKED_UP_ALONE_BYTES", 0 if looked_up == "alone" else 10**9)
+    known = None if looked_up is None else lambda _: {}
     next_is_read = threading.Event()
     waited: list[bool] = []
 
@@ -114,11 +119,13 @@ def test_the_next_group_is_decoded_while_the_one_before_is_scored(pictures: list
             waited.append(next_is_read.wait(DEADLINE_SECONDS))
 
     groups = [
-        Group(of="a", paths=pictures[:4]),
-        Group(of="b", paths=pictures[4:8], on_decoded=next_is_read.set),
+        Group(of="a", paths=pictures[:4], known=known),
+        Group(of="b", paths=pictures[4:8], known=known, on_decoded=next_is_read.set),
     ]
-    outcomes_of(groups, Fingerprints(lanes, first_waits), threads=2)
+    runtime = Fingerprints(lanes, first_waits)
+    outcomes_of(groups, runtime, threads=2)
     assert waited == [True]
+    assert all(name.startswith("score" if lanes else "decode_") for name, _ in runtime.asked)
 
 
 def test_on_a_cpu_never_more_threads_work_than_were_asked_for(pictures: list[Path]) -> None:
