@@ -12,7 +12,7 @@ import os
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when ray is imported
 
 import numpy as np
-import ray
+import ray  # type: ignore[import-not-found, import-untyped, unused-ignore]  # not ours: .venv-rivals
 import torch
 from numpy.typing import NDArray
 from PIL import Image

@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pad, resize
 
+from benchmarks.machine import versions
 from vision.checkpoint import POSITIVE_INDEX
 from vision.preprocessing import Preprocessing
 from vision.saved_network import load_checkpoint
@@ -122,7 +122,7 @@ class Account:
             "images": len(rows),
             "seconds": round(seconds_alive(), 3),
             "steady_images_per_second": round(later / (ended - began), 3) if later else None,
-            "versions": dict(_versions()),
+            "versions": versions(LIBRARIES),
         }
         print(json.dumps(line), flush=True)
 
@@ -131,13 +131,3 @@ def seconds_alive() -> float:
     """Since the kernel started this process: interpreter and imports included. Linux; within 10 milliseconds."""
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = []
-    for library in LIBRARIES:
-        try:
-            found.append((library, version(library)))
-        except PackageNotFoundError:
-            continue
-    return found

@@ -6,9 +6,9 @@ timm's data set, its loader with prefetcher, and its resnet18. The loader's crop
 in the crop is our own preprocessing: fitted, padded with the mean colour.
 """
 
-import timm
+import timm  # type: ignore[import-not-found, import-untyped, unused-ignore]  # not ours: .venv-rivals
 import torch
-from timm.data import create_dataset, create_loader
+from timm.data import create_dataset, create_loader  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from benchmarks.rivals.shared import Account, Task, defective
 
