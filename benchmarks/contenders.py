@@ -70,7 +70,15 @@ def rival(python: Path, module: str, checkpoint: Path, folder: Path, *options: s
     out = folder / f"{module}.db"
 
     def inspect(images: Path) -> Run:
-        words = [python, "-m", f"benchmarks.rivals.{module}", "--images", images, "--checkpoint", checkpoint]
+        words: list[str | Path] = [
+            python,
+            "-m",
+            f"benchmarks.rivals.{module}",
+            "--images",
+            images,
+            "--checkpoint",
+            checkpoint,
+        ]
         done = run_fresh([*words, "--out", out, *options], environment(), LONGEST_RUN)
         line = json.loads(done.output.splitlines()[-1])
         with sqlite3.connect(out) as database:
@@ -111,7 +119,7 @@ def rival_versions(python: Path) -> dict[str, str]:
 def model_only(home: Home, runtime: str, cores: int) -> float:
     """Images per second of a runtime that is handed the same pixels again and again, by as many threads as cores."""
     checkpoint = home.checkpoint()
-    words = ["-m", "benchmarks.model_only", checkpoint, "--runtime", runtime, "--threads", str(cores)]
+    words: list[str | Path] = ["-m", "benchmarks.model_only", checkpoint, "--runtime", runtime, "--threads", str(cores)]
     return float(run_fresh([sys.executable, *words], environment()).output)
 
 

@@ -82,6 +82,11 @@ def scan_words(folder: Path, *, runtime: str | None = None, reuse: bool = False)
     return ["scan", folder, "--wait", "--model", MODEL, *chosen, "--reuse" if reuse else "--no-reuse"]
 
 
+def worker_words(name: str, runtime: str | None) -> list[str]:
+    """How `inspectq worker` is asked to use a runtime."""
+    return ["worker", "--name", name, *([] if runtime is None else ["--runtime", runtime])]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Home:
     """Where inspectq keeps what it knows."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.homes import Home, inspectq
+from benchmarks.homes import Home, inspectq, worker_words
 from console.postgres import PostgresServer
 from console.processes import Launch, LocalProcess
 from console.servers import RedisServer
@@ -29,22 +29,22 @@ class Services:
         home: Path,
         *,
         workers: int = 1,
-        more: dict[str, str] | None = None,
         site: Path | None = None,
+        runtime: str | None = None,
     ) -> None:
-        """`more`: settings of the workers. `site`: a folder whose sitecustomize.py every worker runs."""
+        """`site`: a folder whose sitecustomize.py every worker runs. `runtime`: what they use; None: what they like."""
         self._folder = folder
         self._redis = RedisServer(folder / "redis")
         self._postgres = PostgresServer(folder / "postgresql")
         self.home = Home(folder=home, database=self._postgres.url, broker=self._redis.url)
         common = self.home.environment
-        its_own = common | (more or {})
+        its_own = dict(common)
         if site is not None:
             its_own["PYTHONPATH"] = f"{site}:{common['PYTHONPATH']}"
         self.scheduler = self._process("scheduler", common, "scheduler")
         # One more name each time: a heartbeat of an earlier worker must not be taken for that of the new one.
         self._names = [f"w{number}-{time.time_ns()}" for number in range(workers)]
-        self.workers = [self._process(name, its_own, "worker", "--name", name) for name in self._names]
+        self.workers = [self._process(name, its_own, *worker_words(name, runtime)) for name in self._names]
 
     def __enter__(self) -> "Services":
         try:

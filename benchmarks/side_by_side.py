@@ -14,6 +14,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.contenders import PLAIN, Contender, Run, cluster, embedded, model_only, rival_versions, rivals
 from benchmarks.homes import ROOT, Failed, prepared_home
@@ -28,6 +29,7 @@ IMAGES = (512, 256, 128)
 TITLES = {"small": "300 × 300", "fullhd": "1920 × 1080", "large": "4000 × 3000"}
 THRESHOLD = 0.5
 
+T = TypeVar("T")
 Runs = dict[tuple[str, str], list[Run | None]]  # by (kind, contender): one per round, None where it failed
 
 
@@ -78,7 +80,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def attempt[T](what: str, act: Callable[[], T], failures: dict[str, str]) -> T | None:
+def attempt(what: str, act: Callable[[], T], failures: dict[str, str]) -> T | None:
     """What `act` answers; a failure is kept, and the others go on."""
     try:
         answer = act()
@@ -140,9 +142,10 @@ def _row(runs: Runs, kind: str, name: str) -> str:
 def _best_plain(runs: Runs, kind: str) -> list[float | None]:
     """Of each round, the faster of the plain scripts."""
     plain = [done for (of, name), done in runs.items() if of == kind and name.startswith(PLAIN)]
-    return [max((one.rate for one in of_round if one is not None), default=None) for of_round in zip(*plain)] or [
-        None
-    ] * max((len(done) for done in runs.values()), default=0)
+    rounds = max(len(done) for (of, _), done in runs.items() if of == kind)
+    return [
+        max((one.rate for done in plain if (one := done[number]) is not None), default=None) for number in range(rounds)
+    ]
 
 
 def _compared(run: Run, reference: Run | None) -> tuple[str, str]:
