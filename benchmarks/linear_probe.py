@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from torch import nn
 from tqdm import tqdm
-from vision.loader import load_batches
 
 from trainer.dataset import Dataset, Sample
 from trainer.evaluation import Judging, evaluate
@@ -25,11 +24,14 @@ from trainer.finding import Reading
 from trainer.labels import LabelsFile
 from trainer.metrics import Metrics, classification_table, compute_metrics
 from trainer.opening import open_dataset
+from vision.decode import read_image
 from vision.network import build_network, load_weights
 from vision.preprocessing import Preprocessing
 from vision.torch_runtime import choose_device
 
 FloatArray = NDArray[np.float32]
+
+BATCH = 32
 
 
 def main() -> None:
@@ -83,11 +85,17 @@ def features(dataset: Dataset, samples: tuple[Sample, ...], options: argparse.Na
     paths = [dataset.root / sample.path for sample in samples]
     parts: list[FloatArray] = []
     with torch.inference_mode(), tqdm(total=len(paths), unit="image") as bar:
-        for batch in load_batches(paths, preprocessing=preprocessing, device=device):
-            pixels = preprocessing.normalise(batch.pixels).contiguous(memory_format=torch.channels_last)
-            parts.append(network(pixels).cpu().numpy())
-            bar.update(len(batch.items))
+        for start in range(0, len(paths), BATCH):
+            squares = np.stack([square(path, preprocessing) for path in paths[start : start + BATCH]])
+            pixels = preprocessing.normalise(torch.from_numpy(squares).to(device))
+            parts.append(network(pixels.contiguous(memory_format=torch.channels_last)).cpu().numpy())
+            bar.update(len(squares))
     return np.concatenate(parts)
+
+
+def square(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    seen = read_image(path, edge=preprocessing.edge)
+    return preprocessing.apply(seen.image, (seen.width, seen.height))
 
 
 if __name__ == "__main__":

@@ -60,12 +60,15 @@ _ABOUT = {
     "warmup_share": "Share of the steps in which the learning rate rises.",
     "schedule": "How the learning rate falls.",
     "class_weighting": "Of the loss: by the inverse of a class's frequency, or none.",
+    "views": "Augmented views of each image, computed once, on which the epochs take turns. 0: a new one in every "
+    "epoch, which takes longer, and always so where nothing is frozen.",
     "rotation_degrees": "Turned by up to this, either way.",
     "flip_probability": "Mirrored left to right.",
     "crop_scale_min": "Smallest share of the area that a crop keeps.",
     "crop_ratio_max": "Longest shape of a crop.",
     "seed": "Of everything that is drawn.",
-    "num_workers": "Processes that read and augment.",
+    "num_workers": "Processes that read and augment. Where the CPU has no more cores than that: one per core, which "
+    "compute the frozen layers, too.",
     "precision": "Of the frozen layers while training.",
 }
 

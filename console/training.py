@@ -4,7 +4,9 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 
-from console.terminal import progress_bar, say, shown
+from console.judging import Judge, Judged
+from console.runtimes import parity_fields, parity_line
+from console.terminal import say, shown
 from db import checkpoints
 from db.engine import Engine, writing
 from db.errors import ServiceAway
@@ -13,11 +15,11 @@ from db.paths import to_text
 from db.settings import Settings
 from scheduler.submission import person
 from trainer.dataset import Dataset
-from trainer.evaluation import Evaluation, Judging, evaluate
+from trainer.evaluation import Judging
 from trainer.metrics import classification_table, confusion_table
 from trainer.progress import ProgressBars
 from trainer.recipe import Recipe
-from trainer.recording import record_evaluation, record_training
+from trainer.recording import record_training
 from trainer.training import TrainingOutcome, TrainingPlan, train
 
 DATABASE_PATIENCE_SECONDS = 1800  # what was trained for an hour is worth half an hour of waiting
@@ -30,19 +32,14 @@ class Wanted:
     name: str | None
     device: str
     resume: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """An evaluation and where it is kept."""
-
-    evaluation: int
-    model: str
-    outcome: Evaluation
+    export: bool = True  # for the other runtimes
 
 
 def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Recipe, wanted: Wanted) -> Judged:
-    """Train, keep the checkpoint under its digest, evaluate the saved file on the test split, write the rows."""
+    """Train, keep the checkpoint under its digest, evaluate the saved file on the test split, write the rows.
+
+    Then export it, and compare each other runtime with the saved file on the same images.
+    """
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     unfinished = settings.models_folder / f".{secrets.token_hex(8)}.unfinished"
     plan = TrainingPlan(
@@ -60,7 +57,16 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
     unfinished.replace(kept)
     checkpoint = _recorded(engine, replace(outcome, checkpoint=kept), dataset, wanted.name)
     say(f"Model {checkpoint.name} is written: {kept}")
-    return judge_model(engine, settings, checkpoint, dataset, Judging(device=wanted.device))
+    judge = Judge(
+        engine=engine,
+        settings=settings,
+        checkpoint=checkpoint,
+        dataset=dataset,
+        judging=Judging(device=wanted.device),
+    )
+    judged = judge.by_reference()
+    others = judge.by("torch-bf16").runtimes if judged.outcome.device != "cpu" else ()
+    return replace(judged, runtimes=(*others, *(judge.by_exports() if wanted.export else ())))
 
 
 def _recorded(engine: Engine, outcome: TrainingOutcome, dataset: Dataset, wanted: str | None) -> Checkpoint:
@@ -79,19 +85,6 @@ def _recorded(engine: Engine, outcome: TrainingOutcome, dataset: Dataset, wanted
             pause = min(pause * 2, 30.0)
 
 
-def judge_model(
-    engine: Engine, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, judging: Judging
-) -> Judged:
-    """Evaluate a kept checkpoint and write the rows."""
-    with progress_bar() as progress:
-        task = progress.add_task("Evaluating the saved file", total=len(dataset.part(judging.split)))
-        file = settings.models_folder / f"{checkpoint.digest}.safetensors"
-        outcome = evaluate(file, checkpoint.digest, dataset, judging, lambda: progress.advance(task))
-    with writing(engine) as session:
-        row = record_evaluation(session, outcome, dataset.snapshot(), checkpoint)
-    return Judged(evaluation=row.id, model=checkpoint.name, outcome=outcome)
-
-
 def printed(judged: Judged) -> str:
     """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
     metrics = judged.outcome.metrics
@@ -108,6 +101,7 @@ def printed(judged: Judged) -> str:
     if metrics.auroc is not None and metrics.average_precision is not None:
         lines.append(f"AUROC {metrics.auroc:.4f}, average precision {metrics.average_precision:.4f}")
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
+    lines += [parity_line(row) for row in judged.runtimes]
     return "\n".join(lines)
 
 
@@ -137,6 +131,9 @@ def machine_readable(judged: Judged) -> dict[str, object]:
             line.name: {"precision": line.precision, "recall": line.recall, "f1": line.f1, "support": line.support}
             for line in (*metrics.per_class, metrics.macro, metrics.weighted)
         },
+        "engine": outcome.engine,
+        "precision": outcome.precision,
+        "runtimes": [parity_fields(row) for row in judged.runtimes],
     }
 
 

@@ -71,6 +71,7 @@ class Claim:
     pass_below: float
     fail_from: float
     reuse: bool  # an identical file's verdict may be taken over
+    runtime: str  # the one that the job asks for, or auto
 
 
 def plan(session: Session, job: InspectionJob, chunks: Sequence[Sequence[str]], *, first_sequence: int) -> None:
@@ -196,14 +197,15 @@ def _claimed(session: Session, batch: int, token: str) -> Claim:
         pass_below=row.OperatingPoint.pass_below,
         fail_from=row.OperatingPoint.fail_from,
         reuse=row.InspectionJob.reuse,
+        runtime=row.InspectionJob.runtime,
     )
 
 
-def draw(session: Session, *, checkpoint: int, worker: str, lease_seconds: float, token: str) -> Claim | None:
-    """Arrow i: the batch that is next anyway, for a worker that has the model `checkpoint` at hand.
+def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, token: str) -> Claim | None:
+    """Arrow i: the batch that is next anyway, for a worker that has the model of the batch `beside` at hand.
 
-    None where there is none, or it is for another model. One that has not been sent is preferred: a message
-    that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
+    None where there is none, or it asks for another model or runtime. One that has not been sent is preferred: a
+    message that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
     """
     for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
         for state in (BatchState.PLANNED, BatchState.DISPATCHED):
@@ -217,7 +219,7 @@ def draw(session: Session, *, checkpoint: int, worker: str, lease_seconds: float
             found = session.execute(next_up).one_or_none()
             if found is None:
                 continue
-            if job.checkpoint_id != checkpoint:
+            if (job.checkpoint_id, job.runtime) != (beside.checkpoint_id, beside.runtime):
                 return None
             return _take(session, found.id, found.attempt, (state,), worker, lease_seconds, token)
     return None
@@ -360,11 +362,14 @@ def recall(session: Session, sent: Sequence[int]) -> int:
     return rows_changed(session, back.values(state=BatchState.PLANNED, dispatched_at=None))
 
 
-def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int]]:
-    """(id, checkpoint_id) of the active jobs that have such a batch, in the order in which they are served."""
+def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int, str]]:
+    """(id, checkpoint_id, runtime) of the active jobs that have such a batch, in the order in which they are served."""
     has_one = exists().where(Batch.job_id == InspectionJob.id, Batch.state.in_(states))
-    query = select(InspectionJob.id, InspectionJob.checkpoint_id).where(InspectionJob.state.in_(_ACTIVE_JOBS), has_one)
-    return session.execute(query.order_by(InspectionJob.priority.desc(), InspectionJob.id)).all()
+    return session.execute(
+        select(InspectionJob.id, InspectionJob.checkpoint_id, InspectionJob.runtime)
+        .where(InspectionJob.state.in_(_ACTIVE_JOBS), has_one)
+        .order_by(InspectionJob.priority.desc(), InspectionJob.id)
+    ).all()
 
 
 def _is_due() -> ColumnElement[bool]:

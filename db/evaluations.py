@@ -122,6 +122,31 @@ def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[Evaluation]:
     ).all()
 
 
+def newest(
+    session: Session, checkpoint_id: int, *, engine: str = "torch", precision: str = "fp32"
+) -> Evaluation | None:
+    """The newest evaluation of a checkpoint with this engine and precision, by default the reference's."""
+    query = _whole().where(
+        Evaluation.checkpoint_id == checkpoint_id, Evaluation.engine == engine, Evaluation.precision == precision
+    )
+    return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+
+def of_reference(
+    session: Session, checkpoint_id: int, *, fingerprint: str, split: str, threshold: float
+) -> Evaluation | None:
+    """The newest evaluation by PyTorch in fp32 on these images, if there is one."""
+    query = _whole().where(
+        Evaluation.checkpoint_id == checkpoint_id,
+        Evaluation.dataset.has(DatasetSnapshot.fingerprint == fingerprint),
+        Evaluation.split == split,
+        Evaluation.threshold == threshold,
+        Evaluation.engine == "torch",
+        Evaluation.precision == "fp32",
+    )
+    return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+
 def _whole() -> Select[Evaluation]:
     return select(Evaluation).options(
         joinedload(Evaluation.checkpoint),

@@ -35,6 +35,7 @@ SERVICE_RIGHTS = {
     "class_metric": _ADD,
     "confusion_cell": _ADD,
     "evaluation_score": _ADD,
+    "runtime_parity": _ADD,
     "operating_point": _ADD,  # other limits are another version
     "checkpoint": f"{_ADD}, UPDATE (status)",  # approved or retired; its digest stands for the bytes of the model
     "inspection_job": _CHANGE,

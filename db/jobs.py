@@ -79,6 +79,7 @@ def submit(
     batch_images: int,
     submitted_by: str,
     reuse: bool = True,
+    runtime: str = "auto",
 ) -> InspectionJob:
     """Commit the wish; nothing else has to be up for that."""
     job = InspectionJob(
@@ -90,6 +91,7 @@ def submit(
         batch_images=batch_images,
         submitted_by=submitted_by,
         reuse=reuse,
+        runtime=runtime,
     )
     session.add(job)
     session.flush()
@@ -286,6 +288,7 @@ def summary(job: InspectionJob) -> dict[str, Any]:
         "priority": job.priority,
         "revision": job.revision,
         "reuse": job.reuse,
+        "runtime": job.runtime,
         "other_files": job.other_files,
         "linked_folders": job.linked_folders,
         "submitted_by": job.submitted_by,

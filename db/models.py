@@ -251,6 +251,26 @@ class EvaluationScore(Base):
     reason_code: Mapped[str | None] = mapped_column(String(50))
 
 
+class RuntimeParity(Base):
+    """How a runtime of a checkpoint compares with the reference. The newest row of a name counts."""
+
+    __tablename__ = "runtime_parity"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"), index=True)
+    name: Mapped[str] = mapped_column(String(50))  # as vision/runtimes.py lists them
+    file_digest: Mapped[str | None] = mapped_column(String(64))  # of an exported file
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"))
+    reference_evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))  # None: the reference
+    images: Mapped[int]  # that both gave a score
+    largest_difference: Mapped[float]
+    mean_difference: Mapped[float]
+    flipped: Mapped[int]  # verdicts at the evaluation's threshold
+    accepted: Mapped[bool]
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=database_now())
+
+
 class InspectionJob(Base):
     """One submitted folder."""
 
@@ -274,6 +294,7 @@ class InspectionJob(Base):
     revision: Mapped[int] = mapped_column(default=1)  # one more with each retry of the unreadable images
     batch_images: Mapped[int]
     reuse: Mapped[bool] = mapped_column(default=True)  # an identical file's verdict is taken over
+    runtime: Mapped[str] = mapped_column(String(50), default="auto")  # auto: as each worker finds best
     submitted: Mapped[int] = mapped_column(default=0)  # images planned so far
     planned_batches: Mapped[int] = mapped_column(default=0)
     cursor: Mapped[str | None] = mapped_column(Text)  # the last path planned: where a killed planner goes on

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         description="`redis://…`. Empty: no queue, `scan` inspects in its own process.",
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`: where a worker runs the network.")
+    runtime: str = Field(
+        "auto",
+        description="`auto`, `torch`, `torch-bf16`, `onnx` or `onnx-int8`: what a worker computes with. "
+        "`auto`: the fastest that was accepted for the model.",
+    )
     batch_images: int = Field(64, ge=1, le=4096, description="Images in one batch, the unit of work and of retry.")
     window: int = Field(32, ge=1, le=10_000, description="Batches on the queue at most, whatever the job's size.")
     lease_seconds: float = Field(

@@ -21,6 +21,7 @@ def submit(
     priority: int,
     batch_images: int,
     reuse: bool = True,
+    runtime: str = "auto",
     roots: tuple[bytes, ...] = (),
 ) -> int:
     """Commit a job for `folder`, below one of `roots` if there are any. Returns its id. The queue need not be up.
@@ -43,6 +44,7 @@ def submit(
             batch_images=batch_images,
             submitted_by=person(),
             reuse=reuse,
+            runtime=runtime,
         )
         return job.id
 

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 import pytest
@@ -24,6 +24,9 @@ from console.postgres import PostgresServer, postgres_programs
 from console.servers import RedisServer, redis_programs
 from db.engine import connect
 from db.schema import upgrade
+
+if TYPE_CHECKING:
+    from tests.exports import ExportedModel
 
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 GIVEN_BROKER = os.environ.get("INSPECTQ_TEST_BROKER_URL", "")
@@ -45,6 +48,14 @@ def _no_inherited_settings() -> Iterator[None]:
 def repository_root() -> Path:
     """The folder of pyproject.toml and docker-compose.yml."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def exported_model(tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
+    """A small model with a file for each runtime. Read only."""
+    from tests.exports import export_random_model  # loads torch and its exporter
+
+    return export_random_model(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="session")

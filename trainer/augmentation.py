@@ -1,5 +1,6 @@
-"""What does the network see of a training image, drawn anew in every epoch?
+"""What does the network see of a training image?
 
+A *view* of an image is what chance makes of it once. The exact recipe draws anew in every epoch: epoch e sees view e.
 The image is decoded and fitted into a square by the code that inspection uses; what is drawn at random happens to
 that square, so that nothing of the part is lost before the crop, and the crop takes little. The square is larger
 than the network's input wherever the photograph is: turning and cropping at the final size would blur every
@@ -10,9 +11,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode, v2
@@ -50,10 +53,18 @@ def build_augmentation(recipe: Recipe, preprocessing: Preprocessing) -> v2.Compo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """One augmented image, or the sentence that says why there is none."""
+class Draw:
+    """What is asked for: one image, in one or more views."""
 
-    pixels: Tensor | None  # uint8 (3, size, size)
+    image: int  # its number among the samples
+    views: tuple[int, ...]  # counted from 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """The views of one image, or the sentence that says why there are none."""
+
+    pixels: Tensor  # uint8 (views, 3, size, size)
     is_defective: bool
     fault: str | None = None
 
@@ -62,26 +73,22 @@ class Drawn:
 _LARGEST_SQUARE = 2
 
 
-class EpochImages(TorchDataset[Drawn]):
-    """The training images as one epoch sees them.
+class AugmentedImages(TorchDataset[Drawn]):
+    """The training images as the network sees them; each is read and decoded once for all views of a draw.
 
-    What is drawn for an image depends on the seed, the epoch and its number alone: neither the number of
+    What is drawn for a view depends on the seed, the view's number and the image's alone: neither the number of
     worker processes nor an interruption changes it.
     """
 
-    def __init__(self, root: Path, samples: Sequence[Sample], recipe: Recipe, epoch: int) -> None:
+    def __init__(self, root: Path, samples: Sequence[Sample], recipe: Recipe) -> None:
         self._root = root
         self._samples = samples
         self._seed = recipe.seed
-        self._epoch = epoch
         self._size = recipe.image_size
         self._augment = build_augmentation(recipe, Preprocessing(size=recipe.image_size))
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Drawn:
-        sample = self._samples[index]
+    def __getitem__(self, draw: Draw) -> Drawn:
+        sample = self._samples[draw.image]
         try:
             picture = read_image(self._root / sample.path)
         except (Unreadable, StorageTrouble) as fault:
@@ -90,16 +97,20 @@ class EpochImages(TorchDataset[Drawn]):
             return self._lost(sample, "was changed")
         edge = min(max(picture.width, picture.height, self._size), _LARGEST_SQUARE * self._size)
         square = v2.functional.to_pil_image(torch.from_numpy(Preprocessing(size=edge).apply(picture.image)))
+        views = np.stack([self._view(square, view, draw.image) for view in draw.views])
+        return Drawn(pixels=torch.from_numpy(views), is_defective=sample.is_defective)
+
+    def _view(self, square: Any, view: int, image: int) -> NDArray[np.uint8]:
+        """uint8 (3, size, size) of a PIL square."""
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: it would wake CUDA up in every worker process.
-            torch.default_generator.manual_seed(derived_seed(self._seed, self._epoch, index))
-            square = self._augment(square)
-        pixels = torch.from_numpy(np.asarray(square).transpose(2, 0, 1).copy())
-        return Drawn(pixels=pixels, is_defective=sample.is_defective)
+            torch.default_generator.manual_seed(derived_seed(self._seed, view, image))
+            drawn = self._augment(square)
+        return np.asarray(drawn).transpose(2, 0, 1)
 
     def _lost(self, sample: Sample, what: str) -> Drawn:
         fault = f"{self._root / sample.path} {what} since training began; start again."
-        return Drawn(pixels=None, is_defective=sample.is_defective, fault=fault)
+        return Drawn(pixels=torch.empty(0), is_defective=sample.is_defective, fault=fault)
 
 
 def derived_seed(*parts: int) -> int:

@@ -15,8 +15,9 @@ from trainer.metrics import Metrics, compute_metrics
 from vision.faults import StorageTrouble
 from vision.inspection import score_images
 from vision.pipeline import ImageScore
-from vision.saved_network import load_checkpoint
-from vision.torch_runtime import TorchRuntime
+from vision.runtime import Runtime
+
+OnImage = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +70,24 @@ def evaluate(
     digest: str | None,
     dataset: Dataset,
     judging: Judging,
-    on_image: Callable[[], None] | None = None,
+    on_image: OnImage | None = None,
 ) -> Evaluation:
-    """Judge the checkpoint file; with `digest` only if it is exactly the recorded one.
+    """Judge the checkpoint file by the reference; with `digest` only if it is exactly the recorded one.
 
     Raises CheckpointError, DeviceUnavailable, and DatasetError where no image of the split can be read.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    from vision.saved_network import load_checkpoint
+    from vision.torch_runtime import TorchRuntime
+
     loaded = load_checkpoint(checkpoint, digest)
-    runtime = TorchRuntime(loaded, judging.device)
+    return judge(TorchRuntime(loaded, judging.device), loaded.digest, dataset, judging, on_image)
+
+
+def judge(
+    runtime: Runtime, checkpoint_digest: str, dataset: Dataset, judging: Judging, on_image: OnImage | None = None
+) -> Evaluation:
+    """Judge whatever runs the checkpoint. Raises DatasetError, and what the runtime raises."""
+    started, clock = datetime.now(UTC), time.monotonic()
     samples = dataset.part(judging.split)
     paths = [dataset.root / sample.path for sample in samples]
     try:
@@ -88,7 +98,7 @@ def evaluate(
     if not images:
         raise DatasetError(f"No image of {dataset.root} ({judging.split or 'all'}) can be read: nothing to judge.")
     return Evaluation(
-        checkpoint_digest=loaded.digest,
+        checkpoint_digest=checkpoint_digest,
         dataset_fingerprint=dataset.fingerprint,
         split=judging.split,
         class_names=dataset.class_names,

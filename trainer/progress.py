@@ -9,20 +9,20 @@ from tqdm import tqdm
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One batch has been learned from."""
+    """One batch has been learned from, or its features have been kept."""
 
-    epoch: int  # counted from 1
+    epoch: int  # counted from 1; 0: before the first, the features of all views are computed
     epochs: int
     batch: int  # counted from 1
     batches: int  # in this epoch
-    loss: float  # mean over the epoch so far
+    loss: float | None = None  # mean over the epoch so far; None while features are computed
 
 
 OnStep = Callable[[Step], None]
 
 
 class ProgressBars:
-    """One tqdm bar per epoch on standard error, with the loss; `with ProgressBars() as bars`."""
+    """One tqdm bar per epoch on standard error, with the loss, and one for the features; use it in a `with`."""
 
     def __init__(self, *, hidden: bool = False) -> None:
         self._hidden = hidden
@@ -33,9 +33,10 @@ class ProgressBars:
 
     def __call__(self, step: Step) -> None:
         if self._bar is None:
-            title = f"epoch {step.epoch}/{step.epochs}"
+            title = f"epoch {step.epoch}/{step.epochs}" if step.epoch else "frozen layers"
             self._bar = tqdm(total=step.batches, desc=title, unit="batch", disable=self._hidden)
-        self._bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
+        if step.loss is not None:
+            self._bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)
         self._bar.update(step.batch - self._bar.n)
         if step.batch == step.batches:
             self._close()

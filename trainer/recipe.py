@@ -23,6 +23,8 @@ Precision = Literal["float32", "bfloat16"]
 HEAD_LEARNING_RATE = 5e-3
 WHOLE_LEARNING_RATE = 1e-3
 
+DEFAULT_VIEWS = 2
+
 # What does not change the weights that come out, so that a resumed run may differ in it.
 _WITHOUT_EFFECT = ("num_workers",)
 
@@ -44,6 +46,9 @@ class Recipe:
     schedule: Schedule = "cosine"  # after that it falls to zero along half a cosine, or stays
     weight_decay: float = 0.0
     class_weighting: ClassWeighting = "inverse"
+    # Augmented views of each image on which the epochs take turns, so that the frozen layers see each of them once.
+    # 0, the exact recipe: a new view in every epoch. Nothing can be kept of layers that still learn.
+    views: int = DEFAULT_VIEWS
     rotation_degrees: float = 10.0  # drawn from -x to +x
     flip_probability: float = 0.5  # left to right
     # Share of the area that a random crop keeps. Near 1: a defect at the part's edge must not be cropped
@@ -55,7 +60,7 @@ class Recipe:
     jitter_saturation: float = 0.1
     jitter_hue: float = 0.02  # turns of the colour circle, from -x to +x
     seed: int = 0
-    num_workers: int = 4  # processes that read and augment; 0: this one
+    num_workers: int = 4  # processes that read and augment (what else: trainer/batches.py); 0: this one
     precision: Precision = "float32"  # of the backbone; bfloat16 is several times faster where the CPU has AMX
 
     def __post_init__(self) -> None:
@@ -70,6 +75,8 @@ class Recipe:
                 )
         if self.weights == "none" and self.freeze_backbone:
             raise RecipeInvalid("Random weights cannot be frozen: nothing would be learned. Drop one of the two.")
+        if self.views and not self.freeze_backbone:
+            raise RecipeInvalid("--views needs frozen layers: what the others say changes with every step. Use 0.")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,7 +85,8 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
         """The recipe that a checkpoint or a row holds; what this version does not know is left out."""
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        # Before there was a choice, every epoch drew anew.
+        return cls(**{"views": 0, **{name: value for name, value in values.items() if name in known}})
 
     def key(self) -> str:
         """Names everything that changes the weights that come out; the same key, the same training."""
@@ -102,6 +110,7 @@ def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
         "weights": weights,
         "freeze_backbone": frozen,
         "learning_rate": HEAD_LEARNING_RATE if frozen else WHOLE_LEARNING_RATE,
+        "views": DEFAULT_VIEWS if changes.get("freeze_backbone", frozen) else 0,
     }
     return Recipe(**{**start, **changes})
 
@@ -112,6 +121,7 @@ def _option(name: str) -> str:
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("image_size", 32, 4096),
+    ("views", 0, 100),
     ("epochs", 1, 100_000),
     ("batch_size", 2, 65_536),
     ("learning_rate", 1e-9, 10),

@@ -4,16 +4,19 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from db import checkpoints, evaluations
+from db import checkpoints, evaluations, runtimes
 from db.checkpoints import NewCheckpoint
 from db.engine import Session
 from db.evaluations import NewDataset, NewEvaluation, NewTrainingRun
-from db.models import Checkpoint
+from db.models import Checkpoint, RuntimeParity
 from db.models import Evaluation as EvaluationRow
 from db.paths import to_text
+from db.runtimes import NewParity
 from trainer.dataset import DatasetSnapshot, Skip
 from trainer.evaluation import Evaluation
+from trainer.parity import Answers, Parity, compare
 from trainer.training import TrainingOutcome
+from vision.runtimes import REFERENCE
 
 _LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
 
@@ -41,6 +44,62 @@ def record_evaluation(
     """The evaluation with its metrics, confusion cells and the score of every image."""
     row = evaluations.snapshot(session, _dataset(dataset))
     return evaluations.add_evaluation(session, _evaluation(judged), checkpoint_id=checkpoint.id, dataset=row)
+
+
+def stored_answers(session: Session, row: EvaluationRow) -> Answers:
+    """What the runtime of a stored evaluation said."""
+    positive = row.dataset.positive_class
+    return Answers(
+        checkpoint_digest=row.checkpoint.digest,
+        dataset_fingerprint=row.dataset.fingerprint,
+        split=row.split,
+        threshold=row.threshold,
+        precision=row.precision,
+        scores={
+            score.path: (score.actual == positive, score.score)
+            for score in evaluations.scores(session, row.id)
+            if score.score is not None
+        },
+    )
+
+
+def record_reference(session: Session, row: EvaluationRow) -> RuntimeParity:
+    """That the reference itself may be used, and by which evaluation."""
+    parity = Parity(
+        images=row.images,
+        largest_difference=0.0,
+        mean_difference=0.0,
+        flipped=0,
+        accepted=True,
+        reason="The reference.",
+    )
+    return _record_parity(session, REFERENCE, row, None, parity, None)
+
+
+def record_parity(
+    session: Session, name: str, row: EvaluationRow, reference: EvaluationRow, file_digest: str | None
+) -> RuntimeParity:
+    """How the runtime `name`, judged in `row`, compares with the reference. Both rows are of the same images."""
+    parity = compare(stored_answers(session, reference), stored_answers(session, row))
+    return _record_parity(session, name, row, reference, parity, file_digest)
+
+
+def _record_parity(
+    session: Session,
+    name: str,
+    row: EvaluationRow,
+    reference: EvaluationRow | None,
+    parity: Parity,
+    file_digest: str | None,
+) -> RuntimeParity:
+    new = NewParity(
+        name=name,
+        file_digest=file_digest,
+        evaluation_id=row.id,
+        reference_evaluation_id=None if reference is None else reference.id,
+        **asdict(parity),
+    )
+    return runtimes.add(session, new, checkpoint_id=row.checkpoint_id)
 
 
 def _dataset(snapshot: DatasetSnapshot) -> NewDataset:

@@ -1,7 +1,8 @@
 """Where did an interrupted training stop, so that it can go on as if it never had?
 
 After each finished epoch one file holds the weights, the optimizer and the history. Nothing random has to be
-kept: every draw of an epoch follows from the recipe's seed and the epoch's number.
+kept: every draw of an epoch follows from the recipe's seed and the epoch's number. Where features are kept
+(trainer/features.py), their file lies beside it, and what an interruption left of it is used again.
 """
 
 import contextlib
@@ -40,6 +41,7 @@ class StateFile:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.path = folder / f"training-{key[:24]}.pt"
+        self.features = folder / f"training-{key[:24]}.features"
 
     def write(self, state: TrainingState) -> None:
         """Whole or not at all: an interruption leaves the previous epoch's file."""
@@ -74,5 +76,6 @@ class StateFile:
             ) from fault
 
     def remove(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        for path in (self.path, self.features):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()

@@ -117,7 +117,8 @@ def _fresh_network(recipe: Recipe, weights: PretrainedWeights) -> Network:
 
 
 def _key(plan: TrainingPlan, weights: PretrainedWeights) -> str:
-    parts = (plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source)
+    pixels = Preprocessing(size=plan.recipe.image_size).fingerprint
+    parts = (plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source, pixels)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -137,7 +138,8 @@ def _info(plan: TrainingPlan, weights: PretrainedWeights) -> CheckpointInfo:
 def _stopped(state: StateFile, recipe: Recipe) -> str:
     kept = state.read()
     if kept is None:
-        return "Training was interrupted before its first epoch was finished; no checkpoint was written."
+        stop = "Training was interrupted before its first epoch was finished; no checkpoint was written."
+        return f"{stop} The same command with --resume keeps its features." if state.features.exists() else stop
     return (
         f"Training was interrupted after epoch {len(kept.history)} of {recipe.epochs}; no checkpoint was "
         "written. The same command with --resume goes on from there."

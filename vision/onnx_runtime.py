@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NotImplemented,
+    RuntimeException,
+)
 
 from vision.checkpoint import METADATA_KEY, CheckpointFormat, CheckpointInfo, read_verified
 from vision.runtime import Pixels, Scores, checked
@@ -16,6 +23,7 @@ from vision.runtime import Pixels, Scores, checked
 CHECKPOINT_KEY = f"{METADATA_KEY}.checkpoint"  # the digest of the checkpoint that the network was exported from
 PIXELS, SCORE = "pixels", "score"  # the graph's input and output
 BATCH = 8
+_NO_NETWORK = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 
 
 class OnnxRuntime:
@@ -32,13 +40,14 @@ class OnnxRuntime:
         self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only: its warnings are about the graph, and nobody can act on them
+        options.log_severity_level = 4  # fatal ones only: what is wrong with a file is said by the exception
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            described = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-        except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, KeyError) as error:
+            described = self._session.get_modelmeta().custom_metadata_map
+            document, self.checkpoint_digest = described[METADATA_KEY], described[CHECKPOINT_KEY]
+        except (*_NO_NETWORK, KeyError) as error:
             raise CheckpointFormat(f"{path} is no network that inspectq has exported. Train a new model.") from error
-        self.preprocessing = CheckpointInfo.from_json(described, source=f"The network {path}").preprocessing
+        self.preprocessing = CheckpointInfo.from_json(document, source=f"The network {path}").preprocessing
 
     def buffer(self, rows: int) -> Pixels:
         """Plain memory."""

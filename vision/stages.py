@@ -13,6 +13,7 @@ STAGES = ("read", "hash", "decode", "resize", "infer", "write")  # in the order 
 
 _lock = threading.Lock()
 _seconds = dict.fromkeys(STAGES, 0.0)
+_times = dict.fromkeys(STAGES, 0)
 
 
 @contextmanager
@@ -25,9 +26,16 @@ def stage(name: str) -> Iterator[None]:
         spent = time.perf_counter() - began
         with _lock:
             _seconds[name] += spent
+            _times[name] += 1
 
 
 def seconds_by_stage() -> dict[str, float]:
     """Thread-seconds of each stage so far."""
     with _lock:
         return dict(_seconds)
+
+
+def images_read() -> int:
+    """How many files were opened so far, or tried to."""
+    with _lock:
+        return _times["read"]

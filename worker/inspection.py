@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from db import batches, jobs, results
+from db import batches, jobs, results, runtimes
 from db.batches import Claim
 from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
@@ -33,6 +33,7 @@ from vision.runtime import (
     Runtime,
     is_of_the_device,
 )
+from worker.choice import AUTO, RuntimeRefused, best_runtime
 from worker.lease import LeaseLost, Leases, WorkerStopping
 from worker.shift import Bench, NotSaved, OnImage, Shift, told
 
@@ -47,7 +48,7 @@ REST_SECONDS = 1.0
 MODELS_KEPT = 2  # jobs of an old and a new model side by side; each takes about 50 MB
 
 # What no attempt and no other worker can change.
-STOPS_THE_JOB = (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore)
+STOPS_THE_JOB = (CheckpointAltered, CheckpointFormat, PreprocessingError, InvalidScore, RuntimeRefused)
 # What this worker lacks, or has too little of: another, or a guarded attempt, may do.
 FAILS_THE_BATCH = (OutOfMemory, CheckpointMissing, DeviceUnavailable, DeviceOutOfMemory, OutsideRoots)
 EXIT_CODE = 70  # of a process that ends itself
@@ -68,6 +69,7 @@ class Workplace:
     name: str
     models_folder: Path
     device: str
+    runtime: str
     limits: Limits
     lease_seconds: float
     stall_seconds: float
@@ -83,7 +85,7 @@ class Inspector:
     def __init__(self, engine: Engine, workplace: Workplace) -> None:
         self._engine = engine
         self._workplace = workplace
-        self._runtimes: dict[str, Runtime] = {}
+        self._runtimes: dict[tuple[str, str], Runtime] = {}
 
     def inspect(self, batch: int, attempt: int, on_image: OnImage | None = None) -> str:
         """Inspect a batch, then others of the same model for a while; say in one line what became of them.
@@ -172,7 +174,7 @@ class Inspector:
         )
 
     def _bench(self, first: Claim, token: str, leases: Leases, on_image: OnImage) -> Bench:
-        place, runtime = self._workplace, self._runtime(first.checkpoint_digest)
+        place, runtime = self._workplace, self._runtime(first)
         return Bench(
             worker=place.name,
             runtime=runtime,
@@ -191,7 +193,7 @@ class Inspector:
             with writing(self._engine) as session:
                 return batches.draw(
                     session,
-                    checkpoint=beside.checkpoint_id,
+                    beside,
                     worker=self._workplace.name,
                     lease_seconds=self._workplace.lease_seconds,
                     token=token,
@@ -259,16 +261,19 @@ class Inspector:
 
         patiently(stop)
 
-    def _runtime(self, digest: str) -> Runtime:
-        if digest not in self._runtimes:
-            file = self._workplace.models_folder / f"{digest}.safetensors"
+    def _runtime(self, held: Claim) -> Runtime:
+        asked = (held.checkpoint_digest, held.runtime)
+        if asked not in self._runtimes:
             while len(self._runtimes) >= MODELS_KEPT:
                 self._runtimes.pop(next(iter(self._runtimes)))
-            from vision.saved_network import load_checkpoint
-            from vision.torch_runtime import TorchRuntime
-
-            self._runtimes[digest] = TorchRuntime(load_checkpoint(file, digest), self._workplace.device)
-        return self._runtimes[digest]
+            place = self._workplace
+            wanted = place.runtime if held.runtime == AUTO else held.runtime
+            with reading(self._engine) as session:
+                compared = runtimes.of_checkpoint(session, held.checkpoint_id)
+            self._runtimes[asked] = best_runtime(
+                wanted, compared, place.models_folder, held.checkpoint_digest, place.device
+            )
+        return self._runtimes[asked]
 
 
 def from_settings(
@@ -284,6 +289,7 @@ def from_settings(
         name=name,
         models_folder=chosen.models_folder,
         device=chosen.device,
+        runtime=chosen.runtime,
         limits=Limits(
             max_pixels=chosen.max_pixels,
             max_bytes=chosen.max_bytes,

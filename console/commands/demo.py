@@ -15,7 +15,7 @@ from db.engine import Engine, reading
 from db.settings import Settings, settings_with
 
 if TYPE_CHECKING:
-    from console.training import Judged
+    from console.judging import Judged
 
 # From random weights, on 2 cores, within 3 minutes: one product at one station, few photographs, seen small, and
 # hardly turned or tinted, since the fixture and the lamp do not change either. A real model starts from ImageNet

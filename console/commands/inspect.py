@@ -21,6 +21,7 @@ from db.explanation import explain, open_batches
 from db.models import OPEN_JOBS, Disposition, JobState
 from db.schema import open_database
 from db.settings import settings
+from vision.runtimes import RUNTIMES
 
 JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
 
@@ -36,11 +37,21 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
     show_default=True,
     help="Take over the verdict on an identical file by the same model, limits and runtime.",
 )
-def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool) -> None:
+@click.option("--profile", is_flag=True, help="Say where the time of an image went. Only where this process inspects.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", *RUNTIMES]),
+    default="auto",
+    show_default=True,
+    help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
+)
+def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool, runtime: str) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
 
     chosen = settings()
+    if profile and chosen.broker_url:
+        raise click.UsageError("--profile tells of this process, but INSPECTQ_BROKER_URL says that workers inspect.")
     engine = open_database(chosen.effective_database_url)
     job = submit(
         engine,
@@ -49,12 +60,18 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool
         priority=priority,
         batch_images=chosen.batch_images,
         reuse=reuse,
+        runtime=runtime,
         roots=chosen.root_folders,
     )
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
     if wait or not chosen.broker_url:
-        raise SystemExit(_see_through(job))
+        code = _see_through(job)
+        if profile:
+            from console.profile import say_profile
+
+            say_profile()
+        raise SystemExit(code)
     say(f"Job {job} is queued. Follow it: inspectq jobs show {job}")
 
 

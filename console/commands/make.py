@@ -9,12 +9,14 @@ import click
 
 from console.files import whole
 from console.options import DEVICE, FORMAT, chosen_dataset, chosen_recipe, dataset_options, recipe_options
+from console.runtimes import parity_fields
 from console.terminal import say
-from db import checkpoints, evaluations
+from db import checkpoints, evaluations, runtimes
 from db.engine import reading, writing
 from db.models import Evaluation, ModelStatus
 from db.schema import open_database
 from db.settings import settings
+from vision.runtimes import REFERENCE, RUNTIMES
 
 
 @click.command()
@@ -59,10 +61,11 @@ def check(**options: Any) -> None:
 @click.option("--name", help="Name of the model.  [default: the folder's name and a number]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the checkpoint to this file.")
 @click.option("--resume", is_flag=True, help="Go on after the last finished epoch of an interrupted run.")
+@click.option("--export/--no-export", default=True, help="Also for ONNX Runtime, in fp32 and int8.  [default: export]")
 @DEVICE
 @FORMAT
-def train(recipe: str, name: str | None, out: Path | None, resume: bool, **options: Any) -> None:
-    """Train a model on DIR, evaluate the saved file, keep both."""
+def train(recipe: str, name: str | None, out: Path | None, resume: bool, export: bool, **options: Any) -> None:
+    """Train a model on DIR, evaluate the saved file, keep both; export it, and compare the exports with it."""
     from console.training import Wanted, machine_readable, make_model, printed
 
     chosen = settings()
@@ -73,7 +76,7 @@ def train(recipe: str, name: str | None, out: Path | None, resume: bool, **optio
     if out is not None and not out.parent.is_dir():  # nor should a missing folder
         raise click.UsageError(f"There is no folder {out.parent} for --out.")
     data = chosen_dataset(options)
-    wanted = Wanted(name=name, device=device, resume=resume)
+    wanted = Wanted(name=name, device=device, resume=resume, export=export)
     judged = make_model(engine, chosen, data, chosen_recipe({**options, "name": recipe}), wanted)
     click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
     if out is not None:
@@ -86,11 +89,17 @@ def train(recipe: str, name: str | None, out: Path | None, resume: bool, **optio
 @click.argument("model")
 @dataset_options
 @click.option("--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True)
+@click.option("--runtime", type=click.Choice(RUNTIMES), default=REFERENCE, show_default=True, help="What is judged.")
 @DEVICE
 @FORMAT
-def evaluate(model: str, split: str, device: str | None, as_format: str, **options: Any) -> None:
-    """Judge MODEL on the labelled images of DIR; the evaluation is stored."""
-    from console.training import judge_model, machine_readable, printed
+def evaluate(model: str, split: str, runtime: str, device: str | None, as_format: str, **options: Any) -> None:
+    """Judge MODEL on the labelled images of DIR; the evaluation is stored.
+
+    Any other runtime than torch is also compared with it; scans use a runtime only while its latest comparison
+    accepts it.
+    """
+    from console.judging import Judge
+    from console.training import machine_readable, printed
     from trainer.evaluation import Judging
 
     chosen = settings()
@@ -99,7 +108,14 @@ def evaluate(model: str, split: str, device: str | None, as_format: str, **optio
         checkpoint = checkpoints.find(session, model)
     needed = ("train", "test") if split == "all" else (split,)
     judging = Judging(split=None if split == "all" else split, device=device or chosen.device)
-    judged = judge_model(engine, chosen, checkpoint, chosen_dataset(options, needed=needed), judging)
+    judge = Judge(
+        engine=engine,
+        settings=chosen,
+        checkpoint=checkpoint,
+        dataset=chosen_dataset(options, needed=needed),
+        judging=judging,
+    )
+    judged = judge.by(runtime)
     click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
 
 
@@ -111,23 +127,23 @@ def models() -> None:
 @models.command("list")
 @FORMAT
 def list_models(as_format: str) -> None:
-    """Every model, newest first, with its latest evaluation."""
+    """Every model, newest first, with its latest evaluation by PyTorch in fp32."""
     from console.tables import print_rows
 
     with reading(open_database(settings().effective_database_url)) as session:
         rows = []
         for checkpoint in checkpoints.every(session):
-            judged = evaluations.of_checkpoint(session, checkpoint.id)
+            judged = evaluations.newest(session, checkpoint.id)
             rows.append(
                 {
                     "id": checkpoint.id,
                     "name": checkpoint.name,
                     "status": checkpoint.status.value,
                     "digest": checkpoint.digest,
-                    "evaluation": f"e{judged[0].id}" if judged else None,
-                    "accuracy": judged[0].accuracy if judged else None,
-                    "miss_rate": judged[0].miss_rate if judged else None,
-                    "false_alarm_rate": judged[0].false_alarm_rate if judged else None,
+                    "evaluation": f"e{judged.id}" if judged else None,
+                    "accuracy": judged.accuracy if judged else None,
+                    "miss_rate": judged.miss_rate if judged else None,
+                    "false_alarm_rate": judged.false_alarm_rate if judged else None,
                     "created_at": checkpoint.created_at.isoformat(),
                 }
             )
@@ -161,6 +177,7 @@ def show(model: str, as_format: str) -> None:
             "recipe": run.recipe,
             "code_version": run.code_version,
             "library_versions": run.library_versions,
+            "runtimes": [parity_fields(row) for row in runtimes.of_checkpoint(session, checkpoint.id)],
             "evaluations": [_evaluation(row) for row in evaluations.of_checkpoint(session, checkpoint.id)],
         }
     print_fields(fields, as_format)
@@ -169,6 +186,8 @@ def show(model: str, as_format: str) -> None:
 def _evaluation(row: Evaluation) -> dict[str, Any]:
     return {
         "evaluation": f"e{row.id}",
+        "engine": row.engine,
+        "precision": row.precision,
         "dataset": row.dataset.root,
         "split": row.split,
         "images": row.images,

@@ -86,7 +86,11 @@ def _read(session: Session, job_id: int) -> _Facts:
     job = jobs.get(session, job_id)
     point = job.operating_point
     edges = bin_edges(point.pass_below, point.fail_from)
-    judged = evaluations.of_checkpoint(session, job.checkpoint_id)
+    runtimes = results.runtimes(session, job_id)
+    ran = {(runtime.engine, runtime.precision): None for runtime in runtimes}  # the one of most images first
+    judged = [
+        evaluations.newest(session, job.checkpoint_id, engine=engine, precision=precision) for engine, precision in ran
+    ]
     return _Facts(
         job=job,
         ledger=jobs.ledger(session, job_id),
@@ -97,8 +101,8 @@ def _read(session: Session, job_id: int) -> _Facts:
         unreadable=results.ranked(session, job_id, Disposition.UNREADABLE, limit=MOST_UNREADABLE),
         folders=results.by_folder(session, job_id, limit=MOST_FOLDERS),
         all_folders=results.folders(session, job_id),
-        runtimes=results.runtimes(session, job_id),
-        evaluation=judged[0] if judged else None,
+        runtimes=runtimes,
+        evaluation=next(filter(None, judged), None) or evaluations.newest(session, job.checkpoint_id),
     )
 
 

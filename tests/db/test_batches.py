@@ -1,5 +1,7 @@
 """One test per arrow of the batch's states, and one per way of losing a race."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, update
 
@@ -225,7 +227,7 @@ def draw(engine: Engine, beside: batches.Claim, *, checkpoint: int | None = None
     with writing(engine) as session:
         return batches.draw(
             session,
-            checkpoint=checkpoint or beside.checkpoint_id,
+            beside if checkpoint is None else replace(beside, checkpoint_id=checkpoint),
             worker="w@h",
             lease_seconds=60,
             token=beside.token,
@@ -277,10 +279,9 @@ def test_i_two_workers_draw_different_batches(postgres_with_tables: str) -> None
     engine = connect(postgres_with_tables)
     add_job(engine, [["a"], ["b"], ["c"]])
     first = claim_next(engine, window=1)
-    options = {"checkpoint": first.checkpoint_id, "lease_seconds": 60}
     with writing(engine) as one, writing(engine) as other:
-        mine = batches.draw(one, worker="v@h", token="mine", **options)
-        theirs = batches.draw(other, worker="w@h", token="theirs", **options)
+        mine = batches.draw(one, first, worker="v@h", token="mine", lease_seconds=60)
+        theirs = batches.draw(other, first, worker="w@h", token="theirs", lease_seconds=60)
     assert mine is not None
     assert theirs is not None
     assert mine.batch != theirs.batch

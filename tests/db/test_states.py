@@ -174,9 +174,7 @@ class Machine(RuleBasedStateMachine):
     def a_worker_draws_another_batch(self, which: int, worker: str) -> None:
         beside = self.held[which % len(self.held)]
         with writing(self.engine) as session:
-            drawn = batches.draw(
-                session, checkpoint=beside.checkpoint_id, worker=worker, lease_seconds=600, token=beside.token
-            )
+            drawn = batches.draw(session, beside, worker=worker, lease_seconds=600, token=beside.token)
         if drawn is not None:
             self.held.append(drawn)
 

@@ -71,7 +71,20 @@ def folder(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> P
     """A folder with good images and a few bad files; a model for them is approved."""
     pictures = tmp_path_factory.mktemp("pictures")
     inspectq(cluster, "sample", pictures, "--images", "40")
-    inspectq(cluster, "train", pictures, "--weights", "none", "--epochs", "1", "--image-size", "64", "--name", "tiny")
+    inspectq(
+        cluster,
+        "train",
+        pictures,
+        "--weights",
+        "none",
+        "--epochs",
+        "1",
+        "--image-size",
+        "64",
+        "--name",
+        "tiny",
+        "--no-export",
+    )
     inspectq(cluster, "models", "approve", "tiny")
     return pictures / "incoming"
 

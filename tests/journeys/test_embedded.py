@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -126,13 +127,20 @@ def test_the_formats_tell_the_same(shell: Shell, job: int, tmp_path: Path) -> No
     assert "two words\\nand a line.JPEG" in table, "a line break in a name does not break the table"
 
 
-def test_a_scan_again_gives_the_same_verdicts(shell: Shell, job: int, photographs: Path) -> None:
-    again = int(shell.type("scan", photographs / "incoming", "--model", "tiny", "--wait").stdout)
-    first, second = (shell.json("results", number) for number in (job, again))
-    assert isinstance(first, list)
-    assert isinstance(second, list)
-    keep = ("path", "score", "disposition", "reason_code", "sha256")
-    assert [[row[name] for name in keep] for row in first] == [[row[name] for name in keep] for row in second]
+def test_a_scan_again_gives_the_same_verdicts_looked_at_or_taken_over(
+    shell: Shell, job: int, photographs: Path
+) -> None:
+    looked_at = shell.type("scan", photographs / "incoming", "--model", "tiny", "--no-reuse", "--wait", "--profile")
+    for stage in ("read", "hash", "decode", "resize", "infer", "write"):
+        assert re.search(rf"^{stage} +\d", looked_at.stderr, re.MULTILINE), stage
+    taken_over = shell.type("scan", photographs / "incoming")
+    rows = [shell.json("results", number) for number in (job, int(looked_at.stdout), int(taken_over.stdout))]
+    keep = ("path", "score", "disposition", "reason_code", "sha256", "width", "engine")
+    first, second, third = ([[row[name] for name in keep] for row in some] for some in rows)  # type: ignore[attr-defined]
+    assert first == second == third
+    reused = [[row["reused_from"] is not None for row in some] for some in rows]  # type: ignore[attr-defined]
+    assert reused[:2] == [[False] * len(first)] * 2
+    assert reused[2] == [row["score"] is not None for row in rows[0]]  # type: ignore[attr-defined]
 
 
 def test_retrying_inspects_the_mended_files_again(shell: Shell, photographs: Path) -> None:

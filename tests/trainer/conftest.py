@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 
 from trainer.dataset import Dataset
 from trainer.opening import open_dataset
@@ -81,5 +82,19 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_recipe(weights_file: Path) -> Recipe:
-    """The report's recipe at a size that takes seconds."""
-    return report_recipe(weights=str(weights_file), image_size=32, epochs=2, batch_size=8, num_workers=0)
+    """The report's recipe, drawing anew in every epoch, at a size that takes seconds."""
+    return report_recipe(weights=str(weights_file), image_size=32, epochs=2, batch_size=8, num_workers=0, views=0)
+
+
+@pytest.fixture
+def rows_seen() -> Iterator[list[int]]:
+    """How many rows each call passed through a network's first convolution, in this process, from now on."""
+    seen: list[int] = []
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3:
+            seen.append(len(inputs[0]))
+
+    handle = nn.modules.module.register_module_forward_pre_hook(count)
+    yield seen
+    handle.remove()

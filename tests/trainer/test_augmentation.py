@@ -1,43 +1,60 @@
-"""Is every image drawn anew in every epoch, repeatably, and from the pixels that inspection sees?"""
+"""Is every view of an image drawn anew, repeatably, and from the pixels that inspection sees?"""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from trainer.augmentation import Drawn, EpochImages, derived_seed
+from trainer.augmentation import AugmentedImages, Draw, Drawn, derived_seed
 from trainer.dataset import Dataset
 from trainer.opening import open_dataset
 from trainer.recipe import Recipe
-from vision.decode import read_image
+from vision.decode import Picture, read_image
 from vision.preprocessing import Preprocessing
 
 
-def pixels(drawn: Drawn) -> bytes:
-    assert drawn.pixels is not None
-    return drawn.pixels.numpy().tobytes()
+def drawn(dataset: Dataset, recipe: Recipe, *views: int, image: int = 0) -> Drawn:
+    return AugmentedImages(dataset.root, dataset.part("train"), recipe)[Draw(image=image, views=views)]
 
 
-def images(dataset: Dataset, recipe: Recipe, epoch: int) -> EpochImages:
-    return EpochImages(dataset.root, dataset.part("train"), recipe, epoch)
+def pixels(dataset: Dataset, recipe: Recipe, *views: int) -> bytes:
+    return drawn(dataset, recipe, *views).pixels.numpy().tobytes()
 
 
-def test_an_image_differs_between_epochs_and_repeats_within_one(dataset: Dataset, small_recipe: Recipe) -> None:
-    first, second = images(dataset, small_recipe, 1), images(dataset, small_recipe, 2)
-    assert pixels(first[0]) == pixels(first[0])
-    assert pixels(first[0]) != pixels(second[0])
+def test_an_image_differs_between_views_and_repeats_within_one(dataset: Dataset, small_recipe: Recipe) -> None:
+    assert pixels(dataset, small_recipe, 1) == pixels(dataset, small_recipe, 1)
+    assert pixels(dataset, small_recipe, 1) != pixels(dataset, small_recipe, 2)
+
+
+def test_views_that_are_drawn_together_are_those_that_are_drawn_alone(dataset: Dataset, small_recipe: Recipe) -> None:
+    alone = pixels(dataset, small_recipe, 1) + pixels(dataset, small_recipe, 2) + pixels(dataset, small_recipe, 3)
+    assert pixels(dataset, small_recipe, 1, 2, 3) == alone
+
+
+def test_an_image_is_decoded_once_for_all_its_views(
+    dataset: Dataset, small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def noted(path: Path) -> Picture:
+        read.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr("trainer.augmentation.read_image", noted)
+    assert len(drawn(dataset, small_recipe, 1, 2, 3).pixels) == 3
+    assert read == [dataset.root / dataset.part("train")[0].path]
 
 
 def test_another_seed_draws_other_images(dataset: Dataset, small_recipe: Recipe) -> None:
-    other = images(dataset, replace(small_recipe, seed=1), 1)
-    assert pixels(images(dataset, small_recipe, 1)[0]) != pixels(other[0])
+    assert pixels(dataset, small_recipe, 1) != pixels(dataset, replace(small_recipe, seed=1), 1)
 
 
 def test_drawing_leaves_the_global_generator_as_it_was(dataset: Dataset, small_recipe: Recipe) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    images(dataset, small_recipe, 1)[0]
+    pixels(dataset, small_recipe, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -56,9 +73,7 @@ def test_without_anything_at_random_it_is_what_inspection_sees(dataset: Dataset,
     )
     sample = dataset.part("train")[0]
     seen = Preprocessing(size=64).apply(read_image(dataset.root / sample.path).image)
-    drawn = images(dataset, still, 1)[0].pixels
-    assert drawn is not None
-    assert np.array_equal(drawn.numpy(), seen)
+    assert np.array_equal(drawn(dataset, still, 1).pixels[0].numpy(), seen)
 
 
 def test_an_image_that_changed_since_it_was_opened_is_named(folders: Path, small_recipe: Recipe) -> None:
@@ -66,7 +81,7 @@ def test_an_image_that_changed_since_it_was_opened_is_named(folders: Path, small
     first, second = (folders / sample.path for sample in dataset.part("train")[:2])
     first.write_bytes(second.read_bytes())
     second.unlink()
-    changed, vanished = (images(dataset, small_recipe, 1)[index] for index in (0, 1))
+    changed, vanished = (drawn(dataset, small_recipe, 1, image=image) for image in (0, 1))
     assert f"{first} was changed since training began" in (changed.fault or "")
     assert f"{second} cannot be read any more" in (vanished.fault or "")
 

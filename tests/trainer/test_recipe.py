@@ -22,6 +22,18 @@ def test_from_random_weights_nothing_is_frozen() -> None:
         report_recipe(weights="none", freeze_backbone=True)
 
 
+def test_views_are_kept_where_layers_are_frozen_and_refused_where_they_learn() -> None:
+    assert report_recipe().views == 2
+    assert report_recipe(weights="none").views == report_recipe(freeze_backbone=False).views == 0
+    with pytest.raises(RecipeInvalid, match=r"^--views needs frozen layers"):
+        report_recipe(weights="none", views=1)
+
+
+def test_a_recipe_from_before_there_were_views_drew_anew_in_every_epoch() -> None:
+    former = {name: value for name, value in report_recipe().to_dict().items() if name != "views"}
+    assert Recipe.from_dict(former) == report_recipe(views=0)
+
+
 def test_a_recipe_survives_json() -> None:
     recipe = report_recipe(weights="some.pth", epochs=3, jitter_hue=0.1)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
@@ -31,6 +43,7 @@ def test_a_recipe_survives_json() -> None:
     ("change", "option"),
     [
         ({"epochs": 0}, "--epochs"),
+        ({"views": -1}, "--views"),
         ({"learning_rate": float("nan")}, "--learning-rate"),
         ({"crop_scale_min": 1.5}, "--crop-scale-min"),
         ({"schedule": "stairs"}, "--schedule"),
@@ -45,7 +58,7 @@ def test_a_value_out_of_range_is_refused_by_its_options_name(change: dict[str, A
 def test_the_key_changes_with_whatever_changes_the_weights_and_with_nothing_else() -> None:
     recipe = report_recipe()
     assert replace(recipe, num_workers=0).key() == recipe.key()
-    for change in ({"epochs": 11}, {"seed": 1}, {"precision": "bfloat16"}, {"rotation_degrees": 0}):
+    for change in ({"epochs": 11}, {"views": 3}, {"seed": 1}, {"precision": "bfloat16"}, {"rotation_degrees": 0}):
         assert replace(recipe, **change).key() != recipe.key()  # type: ignore[arg-type]
 
 

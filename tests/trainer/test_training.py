@@ -1,6 +1,7 @@
 """Does training learn, keep what is frozen, survive an interruption to the bit, and leave no half file?"""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,11 +103,13 @@ def test_the_same_seed_trains_the_same_model_with_any_number_of_workers(plan: Pl
     assert not same(alone, other)
 
 
-@pytest.mark.parametrize("weights", ["frozen", "none"])
+@pytest.mark.parametrize("weights", ["frozen", "kept", "none"])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     plan: Plan, small_recipe: Recipe, weights: str
 ) -> None:
     recipe = small_recipe
+    if weights == "kept":
+        recipe = replace(recipe, views=1)
     if weights == "none":
         recipe = replace(recipe, weights="none", freeze_backbone=False, learning_rate=1e-3)
     straight = train(plan("straight", recipe=recipe))
@@ -161,13 +164,14 @@ def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("views", [0, 2])
 def test_an_image_that_vanishes_while_training_ends_it_by_name(
-    folders: Path, plan: Plan, small_recipe: Recipe, workers: int
+    folders: Path, plan: Plan, small_recipe: Recipe, workers: int, views: int
 ) -> None:
     dataset = open_dataset(folders)
     (folders / dataset.part("train")[0].path).unlink()
     with pytest.raises(DatasetError, match=r"part 00\.png cannot be read any more"):
-        train(plan(dataset=dataset, recipe=replace(small_recipe, num_workers=workers)))
+        train(plan(dataset=dataset, recipe=replace(small_recipe, num_workers=workers, views=views)))
 
 
 def test_classes_weigh_inversely_to_their_frequency(dataset: Dataset, small_recipe: Recipe) -> None:
@@ -186,37 +190,53 @@ from trainer.opening import open_dataset
 from trainer.recipe import report_recipe
 from trainer.training import TrainingPlan, train
 
-root, weights, folder = map(Path, sys.argv[1:])
-recipe = report_recipe(weights=str(weights), image_size=32, epochs=100000, batch_size=8, num_workers=2)
+root, weights, folder = map(Path, sys.argv[1:4])
+views, epoch = map(int, sys.argv[4:])
+recipe = report_recipe(
+    weights=str(weights), image_size=32, epochs=100000, batch_size=8, num_workers=2, views=views
+)
 plan = TrainingPlan(
     dataset=open_dataset(root), recipe=recipe, checkpoint=folder / "model", state_folder=folder, device="cpu"
 )
+
+def wait_for_ctrl_c(step):
+    if step.epoch == epoch:
+        print("working", flush=True)
+        sys.stdin.readline()
+
 try:
-    train(plan, lambda step: step.epoch == 2 and print("learning", flush=True))
+    train(plan, wait_for_ctrl_c)
 except TrainingInterrupted as stop:
     print(stop)
 """
 
 
-def test_ctrl_c_ends_a_training_with_its_workers_quietly_and_without_a_file(
-    parts: Path, weights_file: Path, tmp_path: Path, repository_root: Path
+@pytest.mark.parametrize(
+    ("views", "epoch", "said", "left"),
+    [
+        (0, 2, "after epoch 1 of 100000; no checkpoint was written. The same command with --resume goes on", [".pt"]),
+        (2, 0, "before its first epoch.*no checkpoint was written. .* --resume keeps its features", [".features"]),
+    ],
+)
+def test_ctrl_c_ends_a_training_with_its_workers_quietly_and_without_a_model(
+    parts: Path, weights_file: Path, tmp_path: Path, repository_root: Path, views: int, epoch: int, said: str, left: str
 ) -> None:
     """The signal goes to the whole process group, as a terminal sends it."""
-    command = [sys.executable, "-c", STOPPED_BY_CTRL_C, str(parts), str(weights_file), str(tmp_path)]
+    words = [str(parts), str(weights_file), str(tmp_path), str(views), str(epoch)]
     with subprocess.Popen(
-        command,
+        [sys.executable, "-c", STOPPED_BY_CTRL_C, *words],
         cwd=repository_root,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "learning\n"
+        assert process.stdout.readline() == "working\n"
         os.killpg(process.pid, signal.SIGINT)
-        out, complaints = process.communicate()
-    assert "no checkpoint was written. The same command with --resume goes on" in out
+        out, complaints = process.communicate("\n")
+    assert re.search(said, out)
     assert (process.returncode, complaints) == (0, "")
-    (left,) = tmp_path.iterdir()
-    assert left.suffix == ".pt"
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == left

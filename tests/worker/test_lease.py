@@ -88,7 +88,7 @@ def test_a_cancelled_batch_is_let_go_at_the_next_image_and_one_beside_it_is_not(
     first = claim_next(engine, lease_seconds=0.3)
     with writing(engine) as session:
         options = {"worker": first_worker(engine), "lease_seconds": 0.3, "token": first.token}
-        second = batches.draw(session, checkpoint=first.checkpoint_id, **options)
+        second = batches.draw(session, first, **options)
     assert second is not None
     with leases(engine, first, lease_seconds=0.3) as hold:
         for held in (first, second):

@@ -1,0 +1,107 @@
+"""How is a kept model judged on labelled images by one of its runtimes, and compared with the reference?"""
+
+from dataclasses import dataclass
+
+from console.terminal import progress_bar, say
+from db import evaluations, runtimes
+from db.engine import Engine, reading, writing
+from db.models import Checkpoint, RuntimeParity
+from db.models import Evaluation as EvaluationRow
+from db.settings import Settings
+from trainer.dataset import Dataset
+from trainer.errors import DatasetError
+from trainer.evaluation import Evaluation, Judging, judge
+from trainer.recording import record_evaluation, record_parity, record_reference
+from vision.checkpoint import read_verified
+from vision.runtimes import EXPORTED, REFERENCE, file_of, open_runtime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """An evaluation and where it is kept."""
+
+    evaluation: int
+    model: str
+    outcome: Evaluation
+    runtimes: tuple[RuntimeParity, ...] = ()  # the comparisons that were made on the way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """A model, labelled images, and where the rows go."""
+
+    engine: Engine
+    settings: Settings
+    checkpoint: Checkpoint
+    dataset: Dataset
+    judging: Judging
+
+    def by_reference(self) -> Judged:
+        """Evaluate the checkpoint itself, by PyTorch in fp32."""
+        outcome = self._asked(REFERENCE, None)
+        with writing(self.engine) as session:
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
+            record_reference(session, row)
+        return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome)
+
+    def by(self, name: str, file_digest: str | None = None) -> Judged:
+        """Evaluate the runtime `name` and compare it with the reference, judging that first where need be.
+
+        An exported file has to be the one with `file_digest`, or with the digest of its latest comparison.
+        """
+        if name == REFERENCE:
+            return self.by_reference()
+        reference = self._reference_row() or self.by_reference().evaluation
+        if name in EXPORTED:
+            file_digest = file_digest or self._recorded_digest(name)
+            file = file_of(name, self.settings.models_folder, self.checkpoint.digest)
+            file_digest = read_verified(file, file_digest)[1]
+        outcome = self._asked(name, file_digest)
+        with writing(self.engine) as session:
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
+            parity = record_parity(session, name, row, session.get_one(EvaluationRow, reference), file_digest)
+        return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, runtimes=(parity,))
+
+    def by_exports(self) -> tuple[RuntimeParity, ...]:
+        """Export the model and compare every runtime that was exported.
+
+        Where that cannot be, it is said and there are none: the model is of use without.
+        """
+        try:
+            from trainer.export import export
+        except ImportError as error:
+            say(f"Not exported: the package {error.name} is not here. The model runs with PyTorch alone.")
+            return ()
+        try:
+            with progress_bar() as progress:
+                progress.add_task("Exporting for ONNX Runtime", total=None)
+                files = export(self.settings.models_folder, self.checkpoint.digest, self.dataset)
+        except DatasetError as error:
+            say(f"Not exported: {error}")
+            return ()
+        return tuple(parity for file in files for parity in self.by(file.name, file.digest).runtimes)
+
+    def _asked(self, name: str, file_digest: str | None) -> Evaluation:
+        folder, digest = self.settings.models_folder, self.checkpoint.digest
+        device = "cpu" if name in EXPORTED else self.judging.device  # the reference may be on a GPU meanwhile
+        runtime = open_runtime(name, folder, digest, file_digest, device)
+        what = "the saved file" if name == REFERENCE else name
+        with progress_bar() as progress:
+            task = progress.add_task(f"Evaluating {what}", total=len(self.dataset.part(self.judging.split)))
+            return judge(runtime, digest, self.dataset, self.judging, lambda: progress.advance(task))
+
+    def _reference_row(self) -> int | None:
+        with reading(self.engine) as session:
+            found = evaluations.of_reference(
+                session,
+                self.checkpoint.id,
+                fingerprint=self.dataset.fingerprint,
+                split=self.judging.split or "all",
+                threshold=self.judging.threshold,
+            )
+            return None if found is None else found.id
+
+    def _recorded_digest(self, name: str) -> str | None:
+        with reading(self.engine) as session:
+            rows = runtimes.of_checkpoint(session, self.checkpoint.id)
+            return next((row.file_digest for row in rows if row.name == name), None)

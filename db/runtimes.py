@@ -1,0 +1,52 @@
+"""Which runtimes may a checkpoint be used with?
+
+Only those that were compared with the reference and accepted. The newest comparison of a runtime counts: a runtime
+that a later one refused is not used any more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import RuntimeParity
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewParity:
+    """A finished comparison of a runtime's evaluation with the reference's."""
+
+    name: str
+    file_digest: str | None  # sha256 of the exported file; None where the runtime reads the checkpoint itself
+    evaluation_id: int
+    reference_evaluation_id: int | None  # None: this is the reference
+    images: int
+    largest_difference: float
+    mean_difference: float
+    flipped: int
+    accepted: bool
+    reason: str
+
+
+def add(session: Session, new: NewParity, *, checkpoint_id: int) -> RuntimeParity:
+    """Write a comparison; from now on it is the one that counts for this runtime."""
+    row = RuntimeParity(checkpoint_id=checkpoint_id, **vars(new))
+    session.add(row)
+    session.flush()
+    return row
+
+
+def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[RuntimeParity]:
+    """The comparison that counts of each runtime, in the order of the names."""
+    newest = (
+        select(func.max(RuntimeParity.id))
+        .where(RuntimeParity.checkpoint_id == checkpoint_id)
+        .group_by(RuntimeParity.name)
+    )
+    return session.scalars(select(RuntimeParity).where(RuntimeParity.id.in_(newest)).order_by(RuntimeParity.name)).all()
+
+
+def accepted(session: Session, checkpoint_id: int) -> list[RuntimeParity]:
+    """Those of them that may be used."""
+    return [row for row in of_checkpoint(session, checkpoint_id) if row.accepted]

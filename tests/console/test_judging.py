@@ -1,0 +1,116 @@
+"""Are a model's runtimes judged on the same images, compared, and kept with the digest of what was judged?"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.judging import Judge
+from console.runtimes import parity_line
+from db import evaluations, runtimes
+from db.engine import Engine, connect, reading, writing
+from db.models import RuntimeParity
+from db.settings import settings_with
+from tests.exports import ExportedModel
+from tests.rows import add_model
+from trainer.evaluation import Judging
+from vision.checkpoint import CheckpointAltered
+from vision.runtimes import file_of
+
+
+@pytest.fixture
+def engine(sqlite_with_tables: str) -> Iterator[Engine]:
+    made = connect(sqlite_with_tables)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def judge(engine: Engine, exported_model: ExportedModel, tmp_path: Path) -> Judge:
+    """A judge of the exported model, whose files are links to those of the session."""
+    chosen = settings_with(home=tmp_path, database_url="", broker_url="")
+    chosen.models_folder.mkdir()
+    for path in exported_model.folder.iterdir():
+        (chosen.models_folder / path.name).symlink_to(path)
+    with writing(engine) as session:
+        checkpoint = add_model(session, digest=exported_model.digest)
+    return Judge(
+        engine=engine,
+        settings=chosen,
+        checkpoint=checkpoint,
+        dataset=exported_model.dataset,
+        judging=Judging(device="cpu"),
+    )
+
+
+def rows_of(judge: Judge) -> dict[str, RuntimeParity]:
+    with reading(judge.engine) as session:
+        return {row.name: row for row in runtimes.of_checkpoint(session, judge.checkpoint.id)}
+
+
+def test_the_reference_is_judged_once_for_all_that_are_compared_with_it(
+    judge: Judge, exported_model: ExportedModel
+) -> None:
+    onnx, int8 = judge.by("onnx"), judge.by("onnx-int8")
+    rows = rows_of(judge)
+    assert set(rows) == {"torch", "onnx", "onnx-int8"}
+    with reading(judge.engine) as session:
+        judged = evaluations.of_checkpoint(session, judge.checkpoint.id)
+        made_of = [(row.engine, row.precision) for row in judged]
+    assert made_of == [("onnxruntime", "int8"), ("onnxruntime", "fp32"), ("torch", "fp32")]
+    reference = judged[2].id
+    assert (rows["torch"].evaluation_id, rows["torch"].reference_evaluation_id) == (reference, None)
+    for name, outcome in (("onnx", onnx), ("onnx-int8", int8)):
+        assert (rows[name].evaluation_id, rows[name].reference_evaluation_id) == (outcome.evaluation, reference)
+    assert {name: row.file_digest for name, row in rows.items() if name != "torch"} == {
+        file.name: file.digest for file in exported_model.files
+    }
+
+
+def test_the_figures_are_those_of_the_scores(judge: Judge) -> None:
+    reference, onnx, int8 = (judge.by(name) for name in ("torch", "onnx", "onnx-int8"))
+    for judged in (onnx, int8):
+        pairs = list(zip(reference.outcome.images, judged.outcome.images, strict=True))
+        (row,) = judged.runtimes
+        assert row.images == len(pairs) == 8
+        assert row.largest_difference == pytest.approx(max(abs(one.score - two.score) for one, two in pairs))
+        assert row.flipped == sum(one.predicted != two.predicted for one, two in pairs)
+    assert onnx.runtimes[0].accepted
+    assert onnx.runtimes[0].largest_difference < 1e-5
+    assert int8.runtimes[0].largest_difference > 1e-5
+
+
+def test_a_runtime_is_judged_again_only_from_the_file_that_was_compared(judge: Judge) -> None:
+    judge.by("onnx")
+    file = file_of("onnx", judge.settings.models_folder, judge.checkpoint.digest)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    with pytest.raises(CheckpointAltered):
+        judge.by("onnx")
+
+
+def test_the_line_says_what_came_of_it() -> None:
+    row = RuntimeParity(
+        name="onnx", images=8, largest_difference=2e-6, mean_difference=1e-7, flipped=0, accepted=True, reason="Good."
+    )
+    assert parity_line(row) == (
+        "runtime onnx: accepted; scores differ by at most 2e-06, 1e-07 on average; 0 of 8 verdicts flipped"
+    )
+    row.accepted, row.reason = False, "Accuracy falls by 1.00 points; it may by 0.5."
+    assert parity_line(row) == (
+        "runtime onnx: refused. Accuracy falls by 1.00 points; it may by 0.5. "
+        "(scores differ by at most 2e-06, 1e-07 on average; 0 of 8 verdicts flipped)"
+    )
+
+
+def test_without_the_exporters_packages_a_model_is_of_use_and_it_is_said(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "trainer.export", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as import finds it where it is not installed
+    assert judge.by_exports() == ()
+    assert "Not exported: the package onnx is not here." in capsys.readouterr().err
+    assert judge.by("torch").outcome.metrics.samples == 8

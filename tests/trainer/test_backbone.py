@@ -1,0 +1,85 @@
+"""Do folded layers say what the unfolded ones say, and do layers that learn keep learning?"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from trainer.backbone import Backbone
+from trainer.recipe import Recipe
+from vision.network import Network, build_network, freeze_backbone
+
+PIXELS = torch.randint(0, 256, (10, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """Random weights, and BatchNorm statistics that are not at their neutral values."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        made = build_network(pretrained_state=None)
+        for module in made.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.running_mean, 0, 0.2)  # type: ignore[arg-type]
+                nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, 0, 0.2)
+    freeze_backbone(made)
+    return made
+
+
+def recipe_for(recipe: Recipe, **changes: object) -> Recipe:
+    return replace(recipe, image_size=64, **changes)  # type: ignore[arg-type]
+
+
+def features_of(network: Network, recipe: Recipe) -> torch.Tensor:
+    """As the whole network computes them, layer by layer."""
+    seen: list[torch.Tensor] = []
+    handle = network.fc.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        network.eval()(Backbone(network, recipe)._preprocessing.normalise(PIXELS))
+    handle.remove()
+    return seen[0]
+
+
+def test_folded_layers_say_the_same(network: Network, small_recipe: Recipe) -> None:
+    recipe = recipe_for(small_recipe)
+    expected = features_of(network, recipe)
+    assert expected.abs().max() > 1
+    given = Backbone(network, recipe)(PIXELS)
+    torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-5)
+    assert not given.requires_grad
+
+
+def test_folding_takes_every_batch_norm_away_and_leaves_the_network_as_it_was(
+    network: Network, small_recipe: Recipe
+) -> None:
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    layers = Backbone(network, recipe_for(small_recipe))._layers
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in layers.modules())
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_half_precision_gives_nearly_the_same_as_single_precision_numbers(
+    network: Network, small_recipe: Recipe
+) -> None:
+    single = Backbone(network, recipe_for(small_recipe))(PIXELS)
+    half = Backbone(network, recipe_for(small_recipe, precision="bfloat16"))(PIXELS)
+    assert half.dtype == torch.float32
+    assert 0 < (half - single).abs().max() < 0.05 * single.abs().max()
+
+
+def test_no_more_rows_than_a_batch_pass_at_once(network: Network, small_recipe: Recipe, rows_seen: list[int]) -> None:
+    Backbone(network, recipe_for(small_recipe, batch_size=4))(PIXELS)
+    assert rows_seen == [4, 4, 2]
+
+
+def test_layers_that_learn_are_the_networks_own(small_recipe: Recipe) -> None:
+    network = build_network(pretrained_state=None).train()
+    recipe = recipe_for(small_recipe, weights="none", freeze_backbone=False, batch_size=16)
+    Backbone(network, recipe)(PIXELS).sum().backward()  # type: ignore[no-untyped-call]
+    assert network.conv1.weight.grad is not None
+    assert network.bn1.num_batches_tracked == 1

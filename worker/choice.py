@@ -1,0 +1,65 @@
+"""Which runtime does a worker use for a job's model?
+
+Only one that has proven, on labelled images, to say what the reference says (db/runtimes.py). The reference itself
+is PyTorch in single precision.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from db.models import RuntimeParity
+from vision.checkpoint import CheckpointMissing
+from vision.runtime import DeviceUnavailable, Runtime
+from vision.runtimes import REFERENCE, open_runtime
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+# The order of speed, measured: docs/benchmarks.md.
+FASTEST_FIRST = {"cpu": ("onnx-int8", "onnx", REFERENCE), "cuda": ("torch-bf16", REFERENCE)}
+
+
+class RuntimeRefused(Exception):
+    """The runtime that a job asks for has not proven that it may be used."""
+
+
+def best_runtime(
+    wanted: str, compared: Sequence[RuntimeParity], models_folder: Path, digest: str, device: str
+) -> Runtime:
+    """The runtime `wanted`, or for `auto` the fastest accepted one that this worker has, on its device.
+
+    `compared`: the comparisons that count of the checkpoint `digest`. Raises RuntimeRefused, and what opening it
+    raises: CheckpointError, DeviceUnavailable.
+    """
+    by_name = {row.name: row for row in compared}
+    if wanted != AUTO:
+        return _open(wanted, by_name.get(wanted), models_folder, digest, device)
+    for name in FASTEST_FIRST["cuda" if _is_gpu(device) else "cpu"]:
+        row = by_name.get(name)
+        if name != REFERENCE and (row is None or not row.accepted):
+            continue
+        try:
+            return _open(name, row, models_folder, digest, device)
+        except (CheckpointMissing, DeviceUnavailable) as error:
+            if name == REFERENCE:
+                raise
+            log.warning("not with the runtime %s: %s", name, error)
+    raise AssertionError("the reference is always tried")
+
+
+def _open(name: str, row: RuntimeParity | None, models_folder: Path, digest: str, device: str) -> Runtime:
+    if name != REFERENCE:
+        if row is None:
+            raise RuntimeRefused(
+                f"The runtime {name} of this model was never compared with the reference. "
+                f"Compare it: inspectq evaluate {digest[:12]} DIR --runtime {name}"
+            )
+        if not row.accepted:
+            raise RuntimeRefused(f"The runtime {name} of this model is refused: {row.reason}")
+    return open_runtime(name, models_folder, digest, row.file_digest if row is not None else None, device)
+
+
+def _is_gpu(device: str) -> bool:
+    """Whether a worker on this device computes on a GPU, without loading torch to find out."""
+    return device.startswith("cuda") or (device == AUTO and Path("/dev/nvidia0").exists())
