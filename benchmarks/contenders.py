@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.homes import Failed, Home, copy_records, environment, run_fresh, scan_words, told
+from benchmarks.homes import Failed, Home, copy_models, environment, run_fresh, scan_words, told
 from benchmarks.services import Services
 from db import checkpoints
 from db.engine import connect, reading
@@ -58,7 +58,7 @@ def cluster(home: Home, folder: Path, runtime: str, workers: int) -> Contender:
     """`inspectq scan --wait` with a scheduler, Redis, PostgreSQL and workers that were started just before."""
 
     def inspect(images: Path) -> Run:
-        with Services(folder, home.folder, workers=workers, runtime=runtime) as services:
+        with Services(folder, home.folder, workers=workers) as services:
             _share_models(home, services.home)
             return _scanned(services.home, images, runtime)
 
@@ -135,7 +135,7 @@ def _share_models(source: Home, target: Home) -> None:
     with reading(connect(target.database)) as session:
         empty = not checkpoints.every(session)
     if empty:
-        copy_records(source.engine, open_database(target.database))
+        copy_models(source.engine, open_database(target.database))
 
 
 def _files(folder: Path) -> int:

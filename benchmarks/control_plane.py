@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="inspectq-bench-") as name:
         folder = Path(name)
         with Services(folder / "cluster", folder / "home", workers=options.workers, site=SITE) as services:
-            services.home.train(folder / "training", images=6, size=32)
+            services.home.train(folder / "training", images=6, size=32, export=False)
             run(services, files(folder / "warm-up", WARM_UP), options.reuse)
             passed: list[Passed] = []
             for size in sizes:

@@ -17,12 +17,38 @@ from pathlib import Path
 from sqlalchemy import func, insert, select
 
 from db.engine import Engine, reading, writing
-from db.models import Base, Batch, InspectionJob, InspectionResult
+from db.models import (
+    Base,
+    Batch,
+    Checkpoint,
+    ClassMetric,
+    ConfusionCell,
+    DatasetSnapshot,
+    Evaluation,
+    EvaluationScore,
+    InspectionJob,
+    InspectionResult,
+    OperatingPoint,
+    RuntimeParity,
+    TrainingRun,
+)
 from db.schema import open_database
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "benchmark"
 LONGEST_SECONDS = 3600.0
+# Each after those that it refers to.
+OF_MODELS = (
+    DatasetSnapshot,
+    TrainingRun,
+    Checkpoint,
+    OperatingPoint,
+    Evaluation,
+    ClassMetric,
+    ConfusionCell,
+    EvaluationScore,
+    RuntimeParity,
+)
 
 
 class Failed(Exception):
@@ -82,11 +108,6 @@ def scan_words(folder: Path, *, runtime: str | None = None, reuse: bool = False)
     return ["scan", folder, "--wait", "--model", MODEL, *chosen, "--reuse" if reuse else "--no-reuse"]
 
 
-def worker_words(name: str, runtime: str | None) -> list[str]:
-    """How `inspectq worker` is asked to use a runtime."""
-    return ["worker", "--name", name, *([] if runtime is None else ["--runtime", runtime])]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Home:
     """Where inspectq keeps what it knows."""
@@ -117,11 +138,14 @@ class Home:
         shown = json.loads(self.run("models", "show", MODEL, "--format", "json").output)
         return self.models / f"{shown['digest']}.safetensors"
 
-    def train(self, folder: Path, *, weights: str = "none", images: int = 24, size: int = 224) -> None:
+    def train(
+        self, folder: Path, *, weights: str = "none", images: int = 24, size: int = 224, export: bool = True
+    ) -> None:
         """Make and approve the benchmark's model, on a few drawn photographs."""
         shutil.rmtree(folder, ignore_errors=True)
         self.run("sample", folder, "--images", str(images), "--station")
         recipe = ["--weights", weights, "--epochs", "1", "--image-size", str(size)]
+        recipe += ["--export" if export else "--no-export"]
         self.run("train", folder, "--name", MODEL, *recipe)
         self.run("models", "approve", MODEL)
 
@@ -136,15 +160,15 @@ def prepared_home(folder: Path, weights: str = "none") -> Home:
     return home
 
 
-def copy_records(source: Engine, target: Engine) -> None:
-    """All rows of one inspectq database to another, empty one: the same models, evaluations and runtimes there."""
+def copy_models(source: Engine, target: Engine) -> None:
+    """What one inspectq database knows of models to another one that knows of none."""
     with reading(source) as old, writing(target) as new:
-        for table in Base.metadata.sorted_tables:
+        for table in (Base.metadata.tables[kind.__tablename__] for kind in OF_MODELS):
             rows = [dict(row) for row in old.execute(select(table)).mappings()]
             if not rows:
                 continue
             new.execute(insert(table), rows)
-            if target.dialect.name == "postgresql" and "id" in table.columns:  # the next number follows the last one
+            if target.dialect.name == "postgresql":  # the next number follows the last one
                 sequence = func.pg_get_serial_sequence(table.name, "id")
                 new.execute(select(func.setval(sequence, max(row["id"] for row in rows))))
 

@@ -1,6 +1,6 @@
 """How fast is a runtime alone, that is handed the same pixels again and again?
 
-    python -m benchmarks.model_only CHECKPOINT --runtime torch|onnx|onnx-int8 [--threads N] [--seconds S]
+    python -m benchmarks.model_only CHECKPOINT --runtime torch|onnx|… [--threads N] [--seconds S]
 
 As a scan does it on a CPU: each thread has its own batch and one core. Prints images per second.
 """
@@ -14,23 +14,9 @@ import numpy as np
 
 from vision.cores import usable_cores
 from vision.runtime import Runtime
+from vision.runtimes import REFERENCE, RUNTIMES, open_runtime
 
 WARM_UP_CALLS = 2
-FILES = {"torch": ".safetensors", "onnx": ".onnx", "onnx-int8": ".int8.onnx"}  # beside the checkpoint
-PRECISIONS = {"torch": "fp32", "onnx": "fp32", "onnx-int8": "int8"}
-
-
-def opened(name: str, checkpoint: Path) -> Runtime:
-    """The runtime, on the CPU. Raises CheckpointError."""
-    file = checkpoint.with_name(checkpoint.stem + FILES[name])
-    if name == "torch":
-        from vision.saved_network import load_checkpoint
-        from vision.torch_runtime import TorchRuntime
-
-        return TorchRuntime(load_checkpoint(file), "cpu")
-    from vision.onnx_runtime import OnnxRuntime
-
-    return OnnxRuntime(file, precision=PRECISIONS[name])
 
 
 def measure(runtime: Runtime, threads: int, seconds: float) -> float:
@@ -64,11 +50,12 @@ def measure(runtime: Runtime, threads: int, seconds: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--runtime", choices=FILES, default="torch")
+    parser.add_argument("--runtime", choices=RUNTIMES, default=REFERENCE)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
-    print(round(measure(opened(options.runtime, options.checkpoint), options.threads, options.seconds), 2))
+    runtime = open_runtime(options.runtime, options.checkpoint.parent, options.checkpoint.stem, device="cpu")
+    print(round(measure(runtime, options.threads, options.seconds), 2))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.homes import Home, inspectq, worker_words
+from benchmarks.homes import Home, inspectq
 from console.postgres import PostgresServer
 from console.processes import Launch, LocalProcess
 from console.servers import RedisServer
@@ -30,9 +30,8 @@ class Services:
         *,
         workers: int = 1,
         site: Path | None = None,
-        runtime: str | None = None,
     ) -> None:
-        """`site`: a folder whose sitecustomize.py every worker runs. `runtime`: what they use; None: what they like."""
+        """`site`: a folder whose sitecustomize.py every worker runs."""
         self._folder = folder
         self._redis = RedisServer(folder / "redis")
         self._postgres = PostgresServer(folder / "postgresql")
@@ -44,7 +43,7 @@ class Services:
         self.scheduler = self._process("scheduler", common, "scheduler")
         # One more name each time: a heartbeat of an earlier worker must not be taken for that of the new one.
         self._names = [f"w{number}-{time.time_ns()}" for number in range(workers)]
-        self.workers = [self._process(name, its_own, *worker_words(name, runtime)) for name in self._names]
+        self.workers = [self._process(name, its_own, "worker", "--name", name) for name in self._names]
 
     def __enter__(self) -> "Services":
         try:

@@ -21,6 +21,7 @@ from benchmarks.homes import ROOT, Failed, prepared_home
 from benchmarks.machine import described, write_between
 from benchmarks.photographs import KINDS, draw
 from benchmarks.plots import Bar, draw_panels
+from console.processes import ClusterError
 from vision.cores import usable_cores
 
 RUNTIMES = ("onnx", "onnx-int8", "torch")
@@ -35,6 +36,7 @@ Runs = dict[tuple[str, str], list[Run | None]]  # by (kind, contender): one per 
 
 def main() -> None:
     options = parse()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     cores = usable_cores()
     with tempfile.TemporaryDirectory(prefix="inspectq-bench-") as temporary:
         folder = options.work or Path(temporary)
@@ -50,6 +52,7 @@ def main() -> None:
         runs: Runs = defaultdict(list)
         alone: dict[str, list[float]] = defaultdict(list)
         failures: dict[str, str] = {}
+        versions = attempt("rivals' versions", lambda: rival_versions(options.rivals), failures) or {}
         for number in range(options.rounds):
             for kind, images in folders.items():
                 for contender in _from(contenders, number):
@@ -59,10 +62,10 @@ def main() -> None:
             for runtime in RUNTIMES:
                 rate = attempt(f"{runtime} alone", lambda r=runtime: model_only(home, r, cores), failures)  # type: ignore[misc]
                 alone[runtime] += [] if rate is None else [rate]
-        versions = attempt("rivals' versions", lambda: rival_versions(options.rivals), failures) or {}
-        text = report(runs, alone, failures, contenders, counts, options)
-        write_between(options.out, "side by side", f"{text}\n\n{described(versions)}")
-        plot(runs, contenders, counts, options.out.with_suffix(".png"))
+            # After each round, so that a run that is cut off leaves what it has measured.
+            text = report(runs, alone, failures, contenders, counts)
+            write_between(options.out, "side by side", f"{text}\n\n{described(versions)}")
+            plot(runs, contenders, counts, options.out.with_suffix(".png"))
         print(f"{text}\n\n{options.out} is written.")
 
 
@@ -84,7 +87,7 @@ def attempt(what: str, act: Callable[[], T], failures: dict[str, str]) -> T | No
     """What `act` answers; a failure is kept, and the others go on."""
     try:
         answer = act()
-    except Failed as error:
+    except (Failed, ClusterError) as error:
         failures[what] = str(error)
         print(f"  {what}: FAILED, {error}", file=sys.stderr, flush=True)
         return None
@@ -99,7 +102,6 @@ def report(
     failures: dict[str, str],
     contenders: Sequence[Contender],
     counts: dict[str, int],
-    options: argparse.Namespace,
 ) -> str:
     """The tables in Markdown."""
     lines = []
@@ -118,7 +120,8 @@ def report(
             share = f"{statistics.median(scan):.1f} ({statistics.median(scan) / model:.0%})" if scan else ""
             lines.append(f"| {runtime} | {model:.1f} | {_spread(rates)} | {share} |")
     lines += ["", *(f"- {what} failed: {why}" for what, why in failures.items())]
-    lines += ["" if failures else f"{options.rounds} rounds in turns; medians, and the least and the most."]
+    rounds = max(len(done) for done in runs.values())
+    lines += ["", f"{rounds} rounds in turns; medians, and in brackets or under *spread* the least and the most."]
     return "\n".join(lines).strip()
 
 
