@@ -3,8 +3,8 @@
     python -m benchmarks.reduced_decode [--images N] [--rounds N] [--kind large] [--checkpoint FILE]
 
 Milliseconds per image on one core, from the file's bytes to the network's square of pixels: decoded in full, and at
-reduced scale where the library offers it. For our own way, Pillow's, also how far pixels and scores move. Libraries that
-are not installed are left out.
+reduced scale where the library offers it. For our own way, Pillow's, also how far pixels and scores move. Libraries
+that are not installed are left out.
 """
 
 import argparse
