@@ -121,7 +121,7 @@ def report(
             lines.append(f"| {runtime} | {model:.1f} | {_spread(rates)} | {share} |")
     lines += ["", *(f"- {what} failed: {why}" for what, why in failures.items())]
     rounds = max(len(done) for done in runs.values())
-    lines += ["", f"{rounds} rounds in turns; medians, and in brackets or under *spread* the least and the most."]
+    lines += ["", f"{rounds} round(s) in turns; medians, and in brackets or under *spread* the least and the most."]
     return "\n".join(lines).strip()
 
 

@@ -8,6 +8,7 @@ others for reading.
 """
 
 import os
+import time
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when ray is imported
 
@@ -36,7 +37,8 @@ class Classifier:
         with torch.inference_mode():
             pixels = torch.from_numpy(batch["pixels"]).contiguous(memory_format=self._memory_format)
             scores = np.array(defective(self._network(pixels)))
-        return {"path": batch["path"], "score": scores}
+        # Ray hands on whole blocks of batches: their arrival does not tell when they were scored.
+        return {"path": batch["path"], "score": scores, "time": np.full(len(scores), time.perf_counter())}
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ def main() -> None:
         )
     )
     for batch in scored.iter_batches(batch_size=task.batch_size):
-        account.add(batch["path"].tolist(), batch["score"].tolist())
+        account.add(batch["path"].tolist(), batch["score"].tolist(), batch["time"].tolist())
     account.close(task)
     ray.shutdown()
 

@@ -98,33 +98,35 @@ class Account:
     def __init__(self, name: str) -> None:
         self._name = name
         self._scores: list[tuple[str, float]] = []
-        self._first: tuple[float, int] | None = None  # when the first batch was scored, and how many it held
+        self._times: list[float] = []  # of time.perf_counter, which all processes of a machine share on Linux
 
-    def add(self, paths: Sequence[str], scores: Sequence[float]) -> None:
-        """A scored batch."""
+    def add(self, paths: Sequence[str], scores: Sequence[float], times: Sequence[float] | None = None) -> None:
+        """A scored batch; `times`: when each image was scored, if not just now."""
         self._scores += zip(paths, scores, strict=True)
-        if self._first is None:
-            self._first = (time.perf_counter(), len(self._scores))
+        self._times += [time.perf_counter()] * len(scores) if times is None else times
 
     def close(self, task: Task) -> None:
         """Write the results, then say so on standard output."""
-        ended = time.perf_counter()
         rows = [(str(Path(path).relative_to(task.images)), score, score >= 0.5) for path, score in self._scores]
         task.out.unlink(missing_ok=True)
         with sqlite3.connect(task.out) as database:
             database.execute("CREATE TABLE result (path TEXT PRIMARY KEY, score REAL, defective INTEGER)")
             database.executemany("INSERT INTO result VALUES (?, ?, ?)", rows)
         database.close()
-        began, first = self._first or (ended, 0)
-        later = len(rows) - first
         line = {
             "name": self._name,
             "images": len(rows),
             "seconds": round(seconds_alive(), 3),
-            "steady_images_per_second": round(later / (ended - began), 3) if later else None,
+            "steady_images_per_second": self._steady(),
             "versions": versions(LIBRARIES),
         }
         print(json.dumps(line), flush=True)
+
+    def _steady(self) -> float | None:
+        """Once the first batch is through; None where there was only one."""
+        first, last = min(self._times), max(self._times)
+        later = sum(at > first for at in self._times)
+        return round(later / (last - first), 3) if later else None
 
 
 def seconds_alive() -> float:
