@@ -24,6 +24,7 @@ from console.passwords import cluster_variables
 from console.postgres import PostgresServer
 from console.processes import Launch, LocalProcess, ProcessFailed
 from console.servers import LOOPBACK, RedisServer, Server, free_port
+from vision.cores import usable_cores
 
 FOLDER = Path("inspectq-cluster")
 READY_SECONDS = 120  # for a worker on a busy 2-core machine; it loads no model before its first batch
@@ -181,8 +182,8 @@ class LocalCluster:
         """Our environment, less our own INSPECTQ_ settings, plus the service's, mapped to this machine."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("INSPECTQ_")}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-        if service.name == "worker":  # torch would take every core in each of them
-            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
+        if service.name == "worker":  # each of them would use every core
+            environment.setdefault("INSPECTQ_DECODE_THREADS", str(max(1, usable_cores() // self.workers)))
         environment |= {key: self._mapped(value, service) for key, value in service.environment.items()}
         environment |= {key: url for key, url in self._given.items() if url and key in service.environment}
         if not os.environ.get("INSPECTQ_IMAGES"):  # nobody has said where images lie: what a person names is scanned

@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         120, gt=0, description="Seconds without a decoded or scored image after which a worker's process is ended."
     )
-    decode_threads: int = Field(0, ge=0, description="Threads that decode images in a worker. 0: one per core.")
+    decode_threads: int = Field(
+        0, ge=0, description="Threads that decode in a worker, and on a CPU also compute. 0: one per core."
+    )
     max_pixels: int = Field(250_000_000, ge=1, description="Larger images are UNREADABLE (`too_large_pixels`).")
     max_bytes: int = Field(512 * 2**20, ge=1, description="Larger files are UNREADABLE (`too_large_bytes`).")
     max_files: int = Field(10_000_000, ge=1, description="A job with more images fails while it is planned.")

@@ -285,6 +285,4 @@ def _known(index: int, file: FileBytes, known: object) -> ImageScore:
 
 
 def _unreadable(index: int, fault: Unreadable) -> ImageScore:
-    return ImageScore(
-        index=index, sha256=fault.sha256, size=fault.size, reason=fault.reason.value, detail=fault.detail
-    )
+    return ImageScore(index=index, sha256=fault.sha256, size=fault.size, reason=fault.reason.value, detail=fault.detail)

@@ -72,9 +72,7 @@ class TorchRuntime:
     def buffer(self, rows: int) -> Pixels:
         """Pinned for a GPU, so that the copy to it needs no other one and can be overlapped."""
         size = self.preprocessing.size
-        pixels: Pixels = torch.empty(
-            (rows, 3, size, size), dtype=torch.uint8, pin_memory=self.device != "cpu"
-        ).numpy()
+        pixels: Pixels = torch.empty((rows, 3, size, size), dtype=torch.uint8, pin_memory=self.device != "cpu").numpy()
         return pixels
 
     def score(self, pixels: Pixels) -> Scores:

@@ -32,24 +32,10 @@ FORMULAS = [
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    numbers = {
-        "job": 1,
-        "batch": -2,
-        "size": 10,
-        "width": 4,
-        "height": 3,
-        "score": -0.25,
-        "operating_point": 1,
-    }
     texts = dict.fromkeys(COLUMNS, "text")
-    return {
-        **texts,
-        **numbers,
-        "revision": 1,
-        "reused_from": None,
-        "time": datetime(2026, 3, 4, tzinfo=UTC),
-        **changes,
-    }
+    numbers = {"job": 1, "batch": -2, "size": 10, "width": 4, "height": 3, "score": -0.25, "operating_point": 1}
+    others = {"revision": 1, "result": 9, "reused_from": None, "time": datetime(2026, 3, 4, tzinfo=UTC)}
+    return {**texts, **numbers, **others, **changes}
 
 
 def written(*rows: dict[str, Any]) -> str:
