@@ -40,7 +40,7 @@ faults: $(STAMP) ## the long fault storms, then the mutations that must not stan
 lint: $(STAMP) ## ruff, mypy --strict and the import rule
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/mypy $(PACKAGES) benchmarks
 	@$(BIN)/lint-imports
 
 audit: $(STAMP) ## known weaknesses of the locked packages (asks the internet), and ruff's security rules

@@ -15,6 +15,7 @@ from console.servers import RedisServer
 from db import heartbeats
 from db.engine import connect, reading
 from db.schema import upgrade
+from vision.cores import usable_cores
 from worker.app import KEY_PREFIX, QUEUE
 
 READY_SECONDS = 120.0
@@ -37,7 +38,9 @@ class Services:
         self._postgres = PostgresServer(folder / "postgresql")
         self.home = Home(folder=home, database=self._postgres.url, broker=self._redis.url)
         common = self.home.environment
-        its_own = dict(common)
+        its_own = common | {
+            "INSPECTQ_DECODE_THREADS": str(max(1, usable_cores() // workers))
+        }  # as console.cluster does
         if site is not None:
             its_own["PYTHONPATH"] = f"{site}:{common['PYTHONPATH']}"
         self.scheduler = self._process("scheduler", common, "scheduler")
