@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_AUDIT := pip-audit@2.10.1
 SEEDS ?= 1 2
+RIVALS := .venv-rivals
 PACKAGES := db vision trainer worker scheduler console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint audit up lock clean
+.PHONY: help setup demo test faults lint audit bench bench-control-plane bench-rivals-env up lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## create .venv and install the locked, hash-checked packages
 
@@ -39,12 +40,25 @@ faults: $(STAMP) ## the long fault storms, then the mutations that must not stan
 lint: $(STAMP) ## ruff, mypy --strict and the import rule
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/mypy $(PACKAGES) benchmarks
 	@$(BIN)/lint-imports
 
 audit: $(STAMP) ## known weaknesses of the locked packages (asks the internet), and ruff's security rules
 	@$(BIN)/ruff check --select S .
 	@$(BIN)/python .ci/audit.py requirements/dev.txt $(BIN)/uvx --quiet --python $(BIN)/python $(PIP_AUDIT)
+
+bench: $(STAMP) bench-rivals-env ## folders inspected by inspectq and by others, in turns; writes docs/benchmarks.md (40 minutes; ARGS="--rounds 1")
+	@$(BIN)/python -m benchmarks.side_by_side --rivals $(RIVALS)/bin/python $(ARGS)
+
+bench-control-plane: $(STAMP) ## images a second through scheduler, queue and database, the network left out (ARGS=--full)
+	@$(BIN)/python -m benchmarks.control_plane $(ARGS)
+
+bench-rivals-env: $(RIVALS)/.installed ## create .venv-rivals with timm and Ray, locked and hash-checked
+
+$(RIVALS)/.installed: requirements/rivals.txt | $(STAMP)
+	@test -x $(RIVALS)/bin/python || $(BIN)/python -m venv --without-pip $(RIVALS)
+	@VIRTUAL_ENV=$(RIVALS) $(BIN)/uv pip sync --compile-bytecode --require-hashes requirements/rivals.txt
+	@touch $@
 
 up: $(STAMP) ## run the compose services as local processes, for a machine without docker
 	@$(BIN)/inspectq up
@@ -53,6 +67,7 @@ lock: ## resolve the dependencies anew into requirements/*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes pyproject.toml --extra dev -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	echo uv | $(BIN)/uv pip compile -q --universal --generate-hashes - -c requirements/dev.txt -o requirements/bootstrap.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes requirements/rivals.in -c requirements/dev.txt -o requirements/rivals.txt
 
 clean: ## remove the environment and the demo's folder
-	rm -rf $(VENV) inspectq-demo
+	rm -rf $(VENV) $(RIVALS) inspectq-demo
