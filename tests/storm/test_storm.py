@@ -15,7 +15,7 @@ def test_a_short_storm_is_stood(server_folder: Path) -> None:
     folder = server_folder / "storm"
     folder.mkdir()
     folder.chmod(0o755)
-    outcome = storm(Plan(seed=20261122, images=2500, poison_each=1, faults=17, pause=(0.2, 1.0)), folder)
+    outcome = storm(Plan(seed=20261122, images=4500, poison_each=1, faults=17, pause=(0.2, 1.0)), folder)
     assert outcome.violations == []
     assert sum(outcome.faults.values()) >= 12, "the job ended before the storm had begun"
 
