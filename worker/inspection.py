@@ -113,11 +113,9 @@ class Inspector:
 
     def _ended(self, shift: Shift, error: BaseException) -> str | None:
         """Let go of what the shift still held, each batch in its way. None: the error is nobody's fact and goes on."""
-        try:
-            return self._let_go_of(shift.open[0], error) if shift.open else None
-        finally:
-            for other in list(shift.open)[1:]:  # held beside it, and not at fault
-                self._give_back(other)
+        for other in list(shift.open)[1:]:  # held beside it, and not at fault
+            self._give_back(other)
+        return self._let_go_of(shift.open[0], error) if shift.open else None
 
     def _let_go_of(self, held: Claim, error: BaseException) -> str | None:
         """The batch whose turn it was, by what ended its shift."""

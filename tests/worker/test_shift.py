@@ -1,6 +1,8 @@
 """Does a worker go from batch to batch without mixing, losing or holding on to any?"""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +15,8 @@ from db.models import Batch, BatchState
 from db.results import NewResult
 from db.settings import Settings
 from tests.rows import add_job, claim_next
+from vision.runtime import DeviceFailed, Pixels, Scores
+from vision.torch_runtime import TorchRuntime
 from worker.inspection import Inspector, from_settings
 
 NAMES = [f"{number}.png" for number in range(6)]
@@ -136,3 +140,32 @@ def test_verdicts_that_cannot_be_saved_are_no_fault_of_what_is_scored_meanwhile(
         inspector.inspect(*sent(engine))
     assert {faults for _, _, faults in states(engine)} == {0}
     assert states(engine)[0] == (BatchState.RUNNING, 1, 0), "its lease decides"
+
+
+def test_a_device_that_failed_costs_what_was_drawn_beside_its_batch_nothing(
+    engine: Engine, sqlite_url: str, tmp_path: Path, digest: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_is_drawn = threading.Event()
+
+    class Broken(TorchRuntime):
+        def score(self, pixels: Pixels) -> Scores:
+            assert second_is_drawn.wait(30)
+            raise DeviceFailed("cuda:0 has had it")
+
+    def draw(*arguments: Any, **options: Any) -> Claim | None:
+        if (drawn := drawn_really(*arguments, **options)) is not None:
+            second_is_drawn.set()
+        return drawn
+
+    drawn_really = batches.draw
+    monkeypatch.setattr(batches, "draw", draw)
+    monkeypatch.setattr("vision.torch_runtime.TorchRuntime", Broken)
+    ends: list[list[tuple[BatchState, int, int]]] = []
+    inspector = from_settings(
+        "w@here",
+        Settings(home=tmp_path, database_url=sqlite_url, device="cpu"),
+        end_process=lambda _: ends.append(states(engine)),
+    )
+    add_job(engine, PAIRS, root=str(folder))
+    inspector.inspect(*sent(engine))
+    assert ends == [[(BatchState.PLANNED, 2, 1), (BatchState.PLANNED, 1, 0), (BatchState.PLANNED, 1, 0)]]
