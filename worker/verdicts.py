@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from db.batches import Claim
 from db.models import Disposition
@@ -24,11 +25,9 @@ def judge(score: float, held: Claim) -> tuple[str, Disposition]:
 
 
 def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
-    """The row for one image: its outcome, judged, and what it was judged with."""
-    if isinstance(outcome.known, KnownVerdict):
-        return _taken_over(held, path, outcome, outcome.known, runtime, worker)
+    """The row for one image: its outcome, judged or taken over, and what it was judged with."""
     label, disposition = (None, Disposition.UNREADABLE) if outcome.score is None else judge(outcome.score, held)
-    return NewResult(
+    row = NewResult(
         path=path,
         sha256=outcome.sha256,
         size=outcome.size,
@@ -46,28 +45,17 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         device=runtime.device,
         worker=worker,
     )
-
-
-def _taken_over(
-    held: Claim, path: str, outcome: ImageScore, known: KnownVerdict, runtime: Runtime, worker: str
-) -> NewResult:
-    return NewResult(
-        path=path,
-        sha256=outcome.sha256,
-        size=outcome.size,
+    known = outcome.known
+    if not isinstance(known, KnownVerdict):
+        return row
+    return replace(
+        row,
         width=known.width,
         height=known.height,
         score=known.score,
         label=known.label,
         disposition=known.disposition,
-        reason_code=None,
-        detail=None,
-        checkpoint_id=held.checkpoint_id,
-        operating_point_id=held.operating_point_id,
-        engine=runtime.engine,
-        precision=runtime.precision,
         device=known.device,
-        worker=worker,
         reused_from=known.result,
     )
 
