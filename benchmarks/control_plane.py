@@ -7,6 +7,7 @@ A real scheduler, Redis and PostgreSQL (with fsync), and a real worker whose net
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -77,6 +78,7 @@ def files(folder: Path, count: int) -> Path:
         if number % FILES_PER_FOLDER == 0:
             place.mkdir(parents=True)
         (place / f"{number:08}.jpg").touch()
+    os.sync()  # or the database would wait for the disk to be done with them
     return folder
 
 

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.progress import Progress
@@ -57,12 +57,14 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
 
     name = f"embedded-{os.getpid()}@{socket.gethostname()}"
     inspector = from_settings(name, settings, end_process=end_process)
-    with _terminated_like_interrupted(), progress_bar() as progress, _Ticking(scheduler) as ticking:
+    with _terminated_like_interrupted(), progress_bar() as progress, _Ticking(scheduler, sent.nudge) as ticking:
         bar = _Bar(engine, progress, job)
+        inspector.prepare(job)  # while the scheduler's thread plans
         while bar.refresh().state in OPEN_JOBS:
             ticking.check()
             if (message := sent.next(TICK_SECONDS)) is not None:
                 log.info(inspector.inspect(message.batch, message.attempt, bar.advance))
+                ticking.wake()
     return conclude(engine, job)
 
 
@@ -71,6 +73,7 @@ class _Sent:
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
+        self._nudged = False
         self._changed = threading.Condition()
 
     def extend(self, messages: list[Message]) -> None:
@@ -82,19 +85,29 @@ class _Sent:
         with self._changed:
             return {(message.batch, message.attempt) for message in self._messages}
 
-    def next(self, seconds: float) -> Message | None:
-        """The oldest message, waited for so long at most."""
+    def nudge(self) -> None:
+        """Whoever waits for a message had better look whether there will be one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._messages, seconds)
+            self._nudged = True
+            self._changed.notify()
+
+    def next(self, seconds: float) -> Message | None:
+        """The oldest message, waited for so long at most, or until a nudge."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._messages or self._nudged, seconds)
+            self._nudged = False
             return self._messages.popleft() if self._messages else None
 
 
 class _Ticking:
     """The scheduler at work in a thread, so that planning and inspecting go on side by side."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, moved: Callable[[], None]) -> None:
+        """`moved` is called after each round that changed something, and when the thread ends."""
         self._scheduler = scheduler
-        self._stop = threading.Event()
+        self._moved = moved
+        self._stopped = False
+        self._awake = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._tick_until_stopped, name="scheduler", daemon=True)
 
@@ -103,8 +116,13 @@ class _Ticking:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self._stopped = True
+        self._awake.set()
         self._thread.join()
+
+    def wake(self) -> None:
+        """There is something to do at once: a batch is finished."""
+        self._awake.set()
 
     def check(self) -> None:
         """Raises what ended the thread."""
@@ -113,11 +131,15 @@ class _Ticking:
 
     def _tick_until_stopped(self) -> None:
         try:
-            while not self._stop.is_set():
-                if not self._scheduler.tick():
-                    self._stop.wait(TICK_SECONDS)
+            while not self._stopped:
+                self._awake.clear()
+                if self._scheduler.tick():
+                    self._moved()
+                else:
+                    self._awake.wait(TICK_SECONDS)
         except BaseException as error:
             self._error = error
+            self._moved()
 
 
 @contextmanager

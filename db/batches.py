@@ -17,10 +17,11 @@ Waiting is not a fault of the batch; it ends when the storage is back, or after 
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Update, and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import results
@@ -136,38 +137,24 @@ def claim(
 
     Who asks again with the same `token`, because the answer to the first time was lost, gets the same batch.
     """
-    return _take(session, batch, attempt, (BatchState.DISPATCHED,), worker, lease_seconds, token or uuid4().hex)
-
-
-def _take(
-    session: Session,
-    batch: int,
-    attempt: int,
-    states: Sequence[BatchState],
-    worker: str,
-    lease_seconds: float,
-    token: str,
-) -> Claim | None:
-    taken = rows_changed(
-        session,
-        update(Batch)
-        .where(
-            Batch.id == batch,
-            Batch.attempt == attempt,
-            or_(
-                Batch.state.in_(states),
-                and_(Batch.state == BatchState.RUNNING, Batch.token == token),
-            ),
-            exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
-        )
-        .values(
-            state=BatchState.RUNNING,
-            token=token,
-            worker=worker,
-            lease_until=database_now(lease_seconds),
-        ),
+    token = token or uuid4().hex
+    ours = or_(
+        Batch.state == BatchState.DISPATCHED,
+        and_(Batch.state == BatchState.RUNNING, Batch.token == token),
     )
+    which = and_(Batch.id == batch, Batch.attempt == attempt, ours, _has_active_job())
+    taken = rows_changed(session, _claiming(which, worker, lease_seconds, token))
     return _claimed(session, batch, token) if taken == 1 else None
+
+
+def _claiming(which: ColumnElement[bool], worker: str, lease_seconds: float, token: str) -> Update:
+    values = {
+        "state": BatchState.RUNNING,
+        "token": token,
+        "worker": worker,
+        "lease_until": database_now(lease_seconds),
+    }
+    return update(Batch).where(which).values(values).execution_options(synchronize_session=False)
 
 
 def _claimed(session: Session, batch: int, token: str) -> Claim:
@@ -178,14 +165,13 @@ def _claimed(session: Session, batch: int, token: str) -> Claim:
         .join(OperatingPoint, OperatingPoint.id == InspectionJob.operating_point_id)
         .where(Batch.id == batch)
     ).one()
-    began = row.Batch.waiting_since
     return Claim(
         batch=batch,
         job=row.InspectionJob.id,
         attempt=row.Batch.attempt,
         token=token,
         faults=row.Batch.faults,
-        waited_seconds=0.0 if began is None else (row.now - began).total_seconds(),
+        waited_seconds=_seconds_since(row.Batch.waiting_since, row.now),
         revision=row.Batch.revision,
         root=row.InspectionJob.root,
         paths=tuple(row.Batch.paths),
@@ -210,18 +196,40 @@ def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, 
     for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
         for state in (BatchState.PLANNED, BatchState.DISPATCHED):
             next_up = (
-                select(Batch.id, Batch.attempt)
-                .where(Batch.job_id == job.id, Batch.state == state, Batch.faults == 0, _is_due())
+                select(Batch.id)
+                .where(Batch.job_id == job.id, Batch.state == state, Batch.faults == 0, _is_due(), _has_active_job())
                 .order_by(Batch.sequence)
                 .limit(1)
                 .with_for_update(skip_locked=True)
             )
-            found = session.execute(next_up).one_or_none()
-            if found is None:
-                continue
             if (job.checkpoint_id, job.runtime) != (beside.checkpoint_id, beside.runtime):
-                return None
-            return _take(session, found.id, found.attempt, (state,), worker, lease_seconds, token)
+                if session.scalar(next_up) is not None:
+                    return None
+                continue
+            drawn = session.execute(
+                _claiming(Batch.id == next_up.scalar_subquery(), worker, lease_seconds, token).returning(
+                    Batch.id,
+                    Batch.attempt,
+                    Batch.paths,
+                    Batch.revision,
+                    Batch.waiting_since,
+                    database_now().label("now"),
+                )
+            ).one_or_none()
+            if drawn is None:
+                continue
+            if job.id != beside.job:
+                return _claimed(session, drawn.id, token)
+            return replace(  # a question less, of the two that are asked for every batch
+                beside,
+                batch=drawn.id,
+                attempt=drawn.attempt,
+                token=token,
+                faults=0,
+                waited_seconds=_seconds_since(drawn.waiting_since, drawn.now),
+                revision=drawn.revision,
+                paths=tuple(drawn.paths),
+            )
     return None
 
 
@@ -294,7 +302,7 @@ def take_back_expired(session: Session) -> int:
         .where(
             Batch.state == BatchState.RUNNING,
             or_(Batch.lease_until.is_(None), Batch.lease_until < database_now()),
-            exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
+            _has_active_job(),
         )
         .values(_failed_it("its worker stopped renewing the lease")),
     )
@@ -372,6 +380,14 @@ def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int, 
     ).all()
 
 
+def _has_active_job() -> ColumnElement[bool]:
+    return exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS))
+
+
+def _seconds_since(began: datetime | None, now: datetime) -> float:
+    return 0.0 if began is None else (now - began).total_seconds()
+
+
 def _is_due() -> ColumnElement[bool]:
     return or_(Batch.not_before.is_(None), Batch.not_before <= database_now())
 
@@ -380,7 +396,7 @@ def _late(longer_than_seconds: float) -> ColumnElement[bool]:
     return and_(
         Batch.state == BatchState.DISPATCHED,
         Batch.dispatched_at < database_now(-longer_than_seconds),
-        exists().where(InspectionJob.id == Batch.job_id, InspectionJob.state.in_(_ACTIVE_JOBS)),
+        _has_active_job(),
     )
 
 

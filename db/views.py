@@ -4,9 +4,11 @@ The views are the documented interface: the README shows worked queries. They ar
 the SQL that SQLite and PostgreSQL share, and are made anew by every `inspectq db upgrade`.
 """
 
-_NO_NEWER_VERDICT = """NOT EXISTS (
-        SELECT 1 FROM inspection_result newer
-        WHERE newer.job_id = r.job_id AND newer.path = r.path AND newer.revision > r.revision)"""
+# Not as NOT EXISTS: PostgreSQL, whose statistics do not know a job of this minute, would take it for a single row
+# and compare each of its verdicts with each. This way it asks the unique key once for each verdict, whatever it knows.
+_IS_NEWEST_VERDICT = """r.revision = (
+        SELECT max(any_verdict.revision) FROM inspection_result any_verdict
+        WHERE any_verdict.job_id = r.job_id AND any_verdict.path = r.path)"""
 
 # rtrim(x, letters) takes letters off the end until one is not among them: all but '/' are, so
 # what is left is the folder. The one spelling that both engines have.
@@ -26,7 +28,7 @@ JOIN inspection_job j ON j.id = r.job_id"""
 
 VIEWS = {
     # One row per image and job: the verdict that counts.
-    "v_results": f"SELECT {_RESULT_COLUMNS} WHERE {_NO_NEWER_VERDICT}",
+    "v_results": f"SELECT {_RESULT_COLUMNS} WHERE {_IS_NEWEST_VERDICT}",
     # Every verdict ever given, retried ones included.
     "v_result_history": f"SELECT {_RESULT_COLUMNS}",
     # submitted = pass + fail + review + unreadable + cancelled, once a job is closed; open until then.
@@ -41,7 +43,7 @@ SELECT counted.*, submitted - pass - fail - review - unreadable - cancelled AS o
          WHERE b.job_id = j.id AND b.state = 'cancelled' AND b.revision = 1) AS cancelled
     FROM inspection_job j
     JOIN checkpoint c ON c.id = j.checkpoint_id
-    LEFT JOIN inspection_result r ON r.job_id = j.id AND {_NO_NEWER_VERDICT}
+    LEFT JOIN inspection_result r ON r.job_id = j.id AND {_IS_NEWEST_VERDICT}
     GROUP BY j.id, j.state, j.root, c.name, j.submitted
 ) counted""",  # noqa: S608 - built from constants of this module alone
     # One row per evaluated checkpoint and data set.

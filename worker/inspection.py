@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,7 @@ from db import batches, jobs, results, runtimes
 from db.batches import Claim
 from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
+from db.models import Checkpoint
 from db.results import Judgement, NewResult
 from db.schema import open_database
 from db.settings import Settings, settings
@@ -86,6 +88,14 @@ class Inspector:
         self._engine = engine
         self._workplace = workplace
         self._runtimes: dict[tuple[str, str], Runtime] = {}
+
+    def prepare(self, job: int) -> None:
+        """Load a job's model before its first batch comes. What stands in the way will be said of that batch."""
+        with suppress(ServiceAway, *STOPS_THE_JOB, *FAILS_THE_BATCH):
+            with reading(self._engine) as session:
+                row = jobs.get(session, job)
+                digest = session.get_one(Checkpoint, row.checkpoint_id).digest
+            self._runtime(row.checkpoint_id, digest, row.runtime)
 
     def inspect(self, batch: int, attempt: int, on_image: OnImage | None = None) -> str:
         """Inspect a batch, then others of the same model for a while; say in one line what became of them.
@@ -172,7 +182,8 @@ class Inspector:
         )
 
     def _bench(self, first: Claim, token: str, leases: Leases, on_image: OnImage) -> Bench:
-        place, runtime = self._workplace, self._runtime(first)
+        place = self._workplace
+        runtime = self._runtime(first.checkpoint_id, first.checkpoint_digest, first.runtime)
         return Bench(
             worker=place.name,
             runtime=runtime,
@@ -259,18 +270,16 @@ class Inspector:
 
         patiently(stop)
 
-    def _runtime(self, held: Claim) -> Runtime:
-        asked = (held.checkpoint_digest, held.runtime)
+    def _runtime(self, checkpoint: int, digest: str, asked_for: str) -> Runtime:
+        asked = (digest, asked_for)
         if asked not in self._runtimes:
             while len(self._runtimes) >= MODELS_KEPT:
                 self._runtimes.pop(next(iter(self._runtimes)))
             place = self._workplace
-            wanted = place.runtime if held.runtime == AUTO else held.runtime
+            wanted = place.runtime if asked_for == AUTO else asked_for
             with reading(self._engine) as session:
-                compared = runtimes.of_checkpoint(session, held.checkpoint_id)
-            self._runtimes[asked] = best_runtime(
-                wanted, compared, place.models_folder, held.checkpoint_digest, place.device
-            )
+                compared = runtimes.of_checkpoint(session, checkpoint)
+            self._runtimes[asked] = best_runtime(wanted, compared, place.models_folder, digest, place.device)
         return self._runtimes[asked]
 
 
