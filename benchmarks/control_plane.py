@@ -22,6 +22,7 @@ from benchmarks.services import Services
 from db import jobs
 from db.engine import reading
 from db.models import OPEN_JOBS, JobState
+from vision.cores import usable_cores
 
 SIZES, FULL = (10_000, 100_000), (10_000, 100_000, 1_000_000)
 WARM_UP = 2_000  # images: worker's child started, code loaded, connections open
@@ -67,7 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, nargs="+", help="jobs of other sizes")
     parser.add_argument("--repeat", type=int, default=3, help="runs of the smallest job")
     parser.add_argument("--reuse", action="store_true", help="look for verdicts on identical files; there are none")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="[default: one per core]")
     return parser.parse_args()
 
 
