@@ -104,13 +104,13 @@ class Recipe:
 
 
 def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
-    """The report's recipe; from random weights nothing is frozen and the steps are smaller."""
-    frozen = weights != "none"
+    """The report's recipe; from random weights nothing is frozen. Where nothing is, the steps are smaller."""
+    frozen = changes.get("freeze_backbone", weights != "none")
     start = {
         "weights": weights,
         "freeze_backbone": frozen,
         "learning_rate": HEAD_LEARNING_RATE if frozen else WHOLE_LEARNING_RATE,
-        "views": DEFAULT_VIEWS if changes.get("freeze_backbone", frozen) else 0,
+        "views": DEFAULT_VIEWS if frozen else 0,
     }
     return Recipe(**{**start, **changes})
 

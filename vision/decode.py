@@ -329,7 +329,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _lab_to_rgb(image)
     if image.mode in ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "La", "RGBa") and image.has_transparency_data:
         return _over_white(image)
-    if image.mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"):
+    if image.mode == "RGB":
+        return image  # `convert` would copy it: four bytes more for each pixel
+    if image.mode in ("1", "L", "P", "RGBX", "CMYK", "YCbCr"):
         return image.convert("RGB")
     raise Unreadable(Reason.UNSUPPORTED_PIXELS, f"pixels of mode {image.mode} have no defined conversion")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from db.models import RuntimeParity
 from vision.checkpoint import CheckpointMissing
 from vision.runtime import DeviceUnavailable, Runtime
-from vision.runtimes import REFERENCE, open_runtime
+from vision.runtimes import EXPORTED, REFERENCE, open_runtime
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,10 @@ def best_runtime(
 def _open(name: str, row: RuntimeParity | None, models_folder: Path, digest: str, device: str) -> Runtime:
     if name != REFERENCE:
         if row is None:
+            how = "models export {} DIR" if name in EXPORTED else f"evaluate {{}} DIR --runtime {name}"
             raise RuntimeRefused(
                 f"The runtime {name} of this model was never compared with the reference. "
-                f"Compare it: inspectq evaluate {digest[:12]} DIR --runtime {name}"
+                f"Compare it: inspectq {how.format(digest[:12])}"
             )
         if not row.accepted:
             raise RuntimeRefused(f"The runtime {name} of this model is refused: {row.reason}")

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from console.exits import ExitCode
 from console.files import whole
 from console.options import DEVICE, FORMAT, chosen_dataset, chosen_recipe, dataset_options, recipe_options
-from console.runtimes import parity_fields
+from console.runtimes import parity_fields, parity_line
 from console.terminal import say
 from db import checkpoints, evaluations, runtimes
 from db.engine import reading, writing
@@ -196,6 +197,40 @@ def _evaluation(row: Evaluation) -> dict[str, Any]:
         "false_alarm_rate": row.false_alarm_rate,
         "confusion_matrix": {f"{cell.actual} as {cell.predicted}": cell.images for cell in row.cells},
     }
+
+
+@models.command("export")
+@click.argument("model")
+@dataset_options
+@DEVICE
+@FORMAT
+def export_model(model: str, device: str | None, as_format: str, **options: Any) -> None:
+    """Write MODEL for ONNX Runtime, in fp32 and int8; compare both with PyTorch on the test images of DIR.
+
+    DIR is what MODEL was trained on: int8 takes its ranges from the training images. `inspectq train` does the same
+    by itself; this is for a model that was made before it did, or with --no-export.
+    """
+    from console.judging import Judge
+    from trainer.evaluation import Judging
+
+    chosen = settings()
+    engine = open_database(chosen.effective_database_url)
+    with reading(engine) as session:
+        checkpoint = checkpoints.find(session, model)
+    judge = Judge(
+        engine=engine,
+        settings=chosen,
+        checkpoint=checkpoint,
+        dataset=chosen_dataset(options, needed=("train", "test")),
+        judging=Judging(device=device or chosen.device),
+    )
+    compared = judge.by_exports()
+    if as_format == "json":
+        click.echo(json.dumps([parity_fields(row) for row in compared], indent=2))
+    else:
+        click.echo("\n".join(parity_line(row) for row in compared))
+    if not compared:
+        raise SystemExit(ExitCode.ENDED_BADLY)
 
 
 @models.command()

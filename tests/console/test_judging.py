@@ -1,22 +1,27 @@
 """Are a model's runtimes judged on the same images, compared, and kept with the digest of what was judged?"""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from console.exits import ExitCode
 from console.judging import Judge
 from console.runtimes import parity_line
 from db import evaluations, runtimes
 from db.engine import Engine, connect, reading, writing
 from db.models import RuntimeParity
 from db.settings import settings_with
+from tests.console.shell import Said, type_here
 from tests.exports import ExportedModel
 from tests.rows import add_model
 from trainer.evaluation import Judging
 from vision.checkpoint import CheckpointAltered
 from vision.runtimes import file_of
+
+ByHand = Callable[..., Said]
 
 
 @pytest.fixture
@@ -104,6 +109,35 @@ def test_the_line_says_what_came_of_it() -> None:
         "runtime onnx: refused. Accuracy falls by 1.00 points; it may by 0.5. "
         "(scores differ by at most 2e-06, 1e-07 on average; 0 of 8 verdicts flipped)"
     )
+
+
+@pytest.fixture
+def export_by_hand(judge: Judge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> ByHand:
+    """Type `models export` where the judge's model is the one there is."""
+    monkeypatch.setenv("INSPECTQ_HOME", str(judge.settings.home))
+    monkeypatch.setenv("INSPECTQ_DATABASE_URL", judge.engine.url.render_as_string())
+    return lambda *words: type_here(
+        capsys, "models", "export", judge.checkpoint.name, judge.dataset.root, "--device", "cpu", *words
+    )
+
+
+def test_an_older_model_is_exported_and_compared_by_hand(
+    export_by_hand: ByHand, judge: Judge, exported_model: ExportedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its files are the session's: exporting them takes half a minute, and is tested in tests/trainer.
+    monkeypatch.setattr("trainer.export.export", lambda *_: exported_model.files)
+    said = export_by_hand()
+    assert said.code == ExitCode.DONE, said.err
+    assert {name for name, row in rows_of(judge).items() if row.accepted} >= {"torch", "onnx"}
+    assert re.findall(r"^runtime (\S+): ", said.out, re.MULTILINE) == ["onnx", "onnx-int8"]
+
+
+def test_a_model_that_cannot_be_exported_is_no_success(export_by_hand: ByHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "trainer.export", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    said = export_by_hand("--format", "json")
+    assert (said.code, said.json) == (ExitCode.ENDED_BADLY, [])
+    assert "Not exported: the package onnx is not here." in said.err
 
 
 def test_without_the_exporters_packages_a_model_is_of_use_and_it_is_said(

@@ -22,6 +22,12 @@ def test_from_random_weights_nothing_is_frozen() -> None:
         report_recipe(weights="none", freeze_backbone=True)
 
 
+def test_steps_are_smaller_where_the_whole_network_learns() -> None:
+    whole = report_recipe(weights="none").learning_rate
+    assert report_recipe(freeze_backbone=False).learning_rate == whole < report_recipe().learning_rate
+    assert report_recipe(freeze_backbone=False, learning_rate=0.002).learning_rate == 0.002
+
+
 def test_views_are_kept_where_layers_are_frozen_and_refused_where_they_learn() -> None:
     assert report_recipe().views == 2
     assert report_recipe(weights="none").views == report_recipe(freeze_backbone=False).views == 0
