@@ -114,8 +114,9 @@ class KnownVerdict:
 def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job: int) -> dict[str, KnownVerdict]:
     """Of those sha256s that an older job than `before_job` has judged, the first verdict with a score."""
     row = InspectionResult
+    columns = (row.id, row.sha256, row.width, row.height, row.score, row.label, row.disposition, row.device)
     query = (
-        select(row)
+        select(*columns)  # no objects: this is asked for every few files of a folder that is scanned again
         .where(
             row.sha256.in_(digests),
             row.checkpoint_id == by.checkpoint_id,
@@ -138,7 +139,7 @@ def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job
             disposition=found.disposition,
             device=found.device,
         )
-        for found in session.scalars(query)
+        for found in session.execute(query)
     }
 
 

@@ -107,8 +107,6 @@ def test_a_database_that_cannot_be_written_stops_the_job_and_it_goes_on_after(
     folder, database = pictures(tmp_path / "images", 20), tmp_path / "inspectq.db"
     monkeypatch.setenv("INSPECTQ_LEASE_SECONDS", "1")
     monkeypatch.setenv("INSPECTQ_BATCH_IMAGES", "8")
-    monkeypatch.setattr("db.engine.SQLITE_BUSY_MILLISECONDS", 100)
-    monkeypatch.setattr("worker.inspection.DATABASE_PATIENCE_SECONDS", 0.5)
 
     def stopped(trouble: Callable[[Path], AbstractContextManager[None]], *words: object) -> Said:
         """What the command says to trouble that begins in the midst of a batch and lasts."""
@@ -119,6 +117,9 @@ def test_a_database_that_cannot_be_written_stops_the_job_and_it_goes_on_after(
                 return score_groups(*arguments, **options)
 
             patch.setattr("worker.shift.score_groups", in_trouble)
+            # Given up soon; what goes on afterwards has the patience that it ships with.
+            patch.setattr("db.engine.SQLITE_BUSY_MILLISECONDS", 1000)
+            patch.setattr("worker.inspection.DATABASE_PATIENCE_SECONDS", 0.5)
             return type_here(capsys, *words)
 
     said = stopped(locked, "scan", folder)
