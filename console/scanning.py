@@ -103,7 +103,7 @@ class _Ticking:
     """The scheduler at work in a thread, so that planning and inspecting go on side by side."""
 
     def __init__(self, scheduler: Scheduler, moved: Callable[[], None]) -> None:
-        """`moved` is called after each round that changed something, and when the thread ends."""
+        """`moved` is called after each round that changed something, and where an error ends the thread."""
         self._scheduler = scheduler
         self._moved = moved
         self._stopped = False
@@ -132,11 +132,11 @@ class _Ticking:
     def _tick_until_stopped(self) -> None:
         try:
             while not self._stopped:
-                self._awake.clear()
                 if self._scheduler.tick():
                     self._moved()
                 else:
                     self._awake.wait(TICK_SECONDS)
+                self._awake.clear()  # before `_stopped` is read: what is set in this moment is seen there
         except BaseException as error:
             self._error = error
             self._moved()

@@ -51,10 +51,10 @@ def best_runtime(
 def _open(name: str, row: RuntimeParity | None, models_folder: Path, digest: str, device: str) -> Runtime:
     if name != REFERENCE:
         if row is None:
-            how = "models export {} DIR" if name in EXPORTED else f"evaluate {{}} DIR --runtime {name}"
+            model = digest[:12]
+            how = f"models export {model} DIR" if name in EXPORTED else f"evaluate {model} DIR --runtime {name}"
             raise RuntimeRefused(
-                f"The runtime {name} of this model was never compared with the reference. "
-                f"Compare it: inspectq {how.format(digest[:12])}"
+                f"The runtime {name} of this model was never compared with the reference. Compare it: inspectq {how}"
             )
         if not row.accepted:
             raise RuntimeRefused(f"The runtime {name} of this model is refused: {row.reason}")

@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from db.models import Evaluation, ModelStatus
 from db.schema import open_database
 from db.settings import settings
 from vision.runtimes import REFERENCE, RUNTIMES
+
+if TYPE_CHECKING:
+    from console.judging import Judge
 
 
 @click.command()
@@ -99,25 +102,31 @@ def evaluate(model: str, split: str, runtime: str, device: str | None, as_format
     Any other runtime than torch is also compared with it; scans use a runtime only while its latest comparison
     accepts it.
     """
-    from console.judging import Judge
     from console.training import machine_readable, printed
+
+    needed = ("train", "test") if split == "all" else (split,)
+    judged = _judge(model, options, needed, None if split == "all" else split, device).by(runtime)
+    click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
+
+
+def _judge(
+    model: str, options: dict[str, Any], needed: tuple[str, ...], split: str | None, device: str | None
+) -> "Judge":
+    """A judge of MODEL on the images of DIR; `split` None: on all of them."""
+    from console.judging import Judge
     from trainer.evaluation import Judging
 
     chosen = settings()
     engine = open_database(chosen.effective_database_url)
     with reading(engine) as session:
         checkpoint = checkpoints.find(session, model)
-    needed = ("train", "test") if split == "all" else (split,)
-    judging = Judging(split=None if split == "all" else split, device=device or chosen.device)
-    judge = Judge(
+    return Judge(
         engine=engine,
         settings=chosen,
         checkpoint=checkpoint,
         dataset=chosen_dataset(options, needed=needed),
-        judging=judging,
+        judging=Judging(split=split, device=device or chosen.device),
     )
-    judged = judge.by(runtime)
-    click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
 
 
 @click.group()
@@ -210,25 +219,12 @@ def export_model(model: str, device: str | None, as_format: str, **options: Any)
     DIR is what MODEL was trained on: int8 takes its ranges from the training images. `inspectq train` does the same
     by itself; this is for a model that was made before it did, or with --no-export.
     """
-    from console.judging import Judge
-    from trainer.evaluation import Judging
-
-    chosen = settings()
-    engine = open_database(chosen.effective_database_url)
-    with reading(engine) as session:
-        checkpoint = checkpoints.find(session, model)
-    judge = Judge(
-        engine=engine,
-        settings=chosen,
-        checkpoint=checkpoint,
-        dataset=chosen_dataset(options, needed=("train", "test")),
-        judging=Judging(device=device or chosen.device),
-    )
-    compared = judge.by_exports()
+    compared = _judge(model, options, ("train", "test"), "test", device).by_exports()
     if as_format == "json":
         click.echo(json.dumps([parity_fields(row) for row in compared], indent=2))
     else:
-        click.echo("\n".join(parity_line(row) for row in compared))
+        for row in compared:
+            click.echo(parity_line(row))
     if not compared:
         raise SystemExit(ExitCode.ENDED_BADLY)
 
