@@ -19,10 +19,28 @@ Waiting is not a fault of the batch; it ends when the storage is back, or after 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, Update, and_, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Double,
+    Row,
+    Select,
+    String,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import results
 from db.clock import database_now
@@ -147,7 +165,12 @@ def claim(
     return _claimed(session, batch, token) if taken == 1 else None
 
 
-def _claiming(which: ColumnElement[bool], worker: str, lease_seconds: float, token: str) -> Update:
+def _claiming(
+    which: ColumnElement[bool],
+    worker: str | BindParameter[str],
+    lease_seconds: float | BindParameter[float],
+    token: str | BindParameter[str],
+) -> Update:
     values = {
         "state": BatchState.RUNNING,
         "token": token,
@@ -195,27 +218,12 @@ def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, 
     """
     for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
         for state in (BatchState.PLANNED, BatchState.DISPATCHED):
-            next_up = (
-                select(Batch.id)
-                .where(Batch.job_id == job.id, Batch.state == state, Batch.faults == 0, _is_due(), _has_active_job())
-                .order_by(Batch.sequence)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
             if (job.checkpoint_id, job.runtime) != (beside.checkpoint_id, beside.runtime):
-                if session.scalar(next_up) is not None:
+                if session.scalar(_next_up(state), {"of_job": job.id}) is not None:
                     return None
                 continue
-            drawn = session.execute(
-                _claiming(Batch.id == next_up.scalar_subquery(), worker, lease_seconds, token).returning(
-                    Batch.id,
-                    Batch.attempt,
-                    Batch.paths,
-                    Batch.revision,
-                    Batch.waiting_since,
-                    database_now().label("now"),
-                )
-            ).one_or_none()
+            values = {"of_job": job.id, "by": worker, "under": token, "seconds": lease_seconds}
+            drawn = session.execute(_drawing(state), values).one_or_none()
             if drawn is None:
                 continue
             if job.id != beside.job:
@@ -231,6 +239,36 @@ def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, 
                 paths=tuple(drawn.paths),
             )
     return None
+
+
+# Built once: a worker asks these of every batch, and building them takes longer than the database's answer.
+@cache
+def _next_up(state: BatchState) -> Select[int]:
+    return (
+        select(Batch.id)
+        .where(
+            Batch.job_id == bindparam("of_job"),
+            Batch.state == state,
+            Batch.faults == 0,
+            _is_due(),
+            _has_active_job(),
+        )
+        .order_by(Batch.sequence)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+@cache
+def _drawing(state: BatchState) -> ReturningUpdate[int, int, list[str], int, datetime | None, datetime]:
+    claiming = _claiming(
+        Batch.id == _next_up(state).scalar_subquery(),
+        bindparam("by", type_=String),
+        bindparam("seconds", type_=Double),
+        bindparam("under", type_=String),
+    )
+    moment = database_now().label("now")
+    return claiming.returning(Batch.id, Batch.attempt, Batch.paths, Batch.revision, Batch.waiting_since, moment)
 
 
 def renew(session: Session, token: str, held: Collection[int], *, lease_seconds: float) -> set[int]:
@@ -252,9 +290,18 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
     """
     if sorted(row.path for row in rows) != sorted(held.paths):
         raise ValueError(f"batch {held.batch} has {len(held.paths)} paths and was given {len(rows)} other results")
-    finished_at = session.scalar(
+    finished_at = session.scalar(_finishing(), {"held": held.batch, "under": held.token})
+    if finished_at is None:
+        return False
+    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)
+    return True
+
+
+@cache
+def _finishing() -> ReturningUpdate[datetime | None]:
+    return (
         update(Batch)
-        .where(Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING)
+        .where(Batch.id == bindparam("held"), Batch.token == bindparam("under"), Batch.state == BatchState.RUNNING)
         .values(
             state=BatchState.DONE,  # its token stays: `lost` looks for what was drawn beside it
             lease_until=None,
@@ -264,10 +311,6 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
         .returning(Batch.finished_at)
         .execution_options(synchronize_session=False)
     )
-    if finished_at is None:
-        return False
-    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)
-    return True
 
 
 _LET_GO: dict[str, object] = {
@@ -372,12 +415,17 @@ def recall(session: Session, sent: Sequence[int]) -> int:
 
 def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int, str]]:
     """(id, checkpoint_id, runtime) of the active jobs that have such a batch, in the order in which they are served."""
+    return session.execute(_having(states)).all()
+
+
+@cache
+def _having(states: tuple[BatchState, ...]) -> Select[int, int, str]:
     has_one = exists().where(Batch.job_id == InspectionJob.id, Batch.state.in_(states))
-    return session.execute(
+    return (
         select(InspectionJob.id, InspectionJob.checkpoint_id, InspectionJob.runtime)
         .where(InspectionJob.state.in_(_ACTIVE_JOBS), has_one)
         .order_by(InspectionJob.priority.desc(), InspectionJob.id)
-    ).all()
+    )
 
 
 def _has_active_job() -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ Leases compare times written by different machines, so no machine's own clock is
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Double, literal
+from sqlalchemy import BindParameter, DateTime, Dialect, Double, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -34,9 +34,12 @@ class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL 
     inherit_cache = True
     type = UtcDateTime()
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float | BindParameter[float] = 0.0) -> None:
         # The seconds travel beside the statement, which is therefore compiled once, whatever they are.
-        super().__init__(*((literal(float(seconds), Double()),) if seconds else ()))
+        if isinstance(seconds, BindParameter):
+            super().__init__(seconds)
+        else:
+            super().__init__(*((literal(float(seconds), Double()),) if seconds else ()))
 
 
 @compiles(database_now, "sqlite")

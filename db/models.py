@@ -363,14 +363,17 @@ class InspectionResult(Base):
     """The verdict on one image. (job, path, revision) is unique: no image is ever counted twice."""
 
     __tablename__ = "inspection_result"
-    __table_args__ = (UniqueConstraint("job_id", "path", "revision"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "path", "revision"),
+        Index("ix_inspection_result_sha256_first", "sha256", "reused_from", "id"),  # for `db.results.known`
+    )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"))
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"), index=True)
     path: Mapped[str] = mapped_column(Text)
     revision: Mapped[int]
-    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int | None] = mapped_column(BigInteger)  # bytes
     width: Mapped[int | None]  # pixels, after the EXIF orientation
     height: Mapped[int | None]

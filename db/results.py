@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import case, column, func, insert, select, table
+from sqlalchemy import JSON, Select, bindparam, case, column, func, insert, select, table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.clock import UtcDateTime
-from db.models import Disposition, InspectionResult
+from db.models import Base, Disposition, InspectionResult
 
 # The columns of the view v_results, in the order in which they are exported.
 COLUMNS = (
@@ -113,34 +114,52 @@ class KnownVerdict:
 
 def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job: int) -> dict[str, KnownVerdict]:
     """Of those sha256s that an older job than `before_job` has judged, the first verdict with a score."""
+    asked = {"digests": list(dict.fromkeys(digests)), "before": before_job, **vars(by)}
+    return {
+        sha256 or "": KnownVerdict(
+            result=result,
+            width=width or 0,
+            height=height or 0,
+            score=score or 0.0,
+            label=label or "",
+            disposition=disposition,
+            device=device,
+        )
+        for result, sha256, width, height, score, label, disposition, device in session.execute(
+            _knowing(session.get_bind().dialect.name), asked
+        )
+    }
+
+
+@cache
+def _knowing(
+    dialect: str,
+) -> Select[int, str | None, int | None, int | None, float | None, str | None, Disposition, str]:
+    """Built once. One row per sha256, however many files have those bytes: a camera that is off repeats itself."""
+    elements = func.json_array_elements_text if dialect == "postgresql" else func.json_each
+    asked = elements(bindparam("digests", type_=JSON)).table_valued("value")
+    row = aliased(InspectionResult)
+    first = (
+        select(row.id)
+        .where(
+            row.sha256 == asked.c.value,
+            row.reused_from.is_(None),
+            row.checkpoint_id == bindparam("checkpoint_id"),
+            row.operating_point_id == bindparam("operating_point_id"),
+            row.engine == bindparam("engine"),
+            row.precision == bindparam("precision"),
+            row.job_id < bindparam("before"),
+            row.score.is_not(None),
+        )
+        .order_by(row.reused_from, row.id)  # the index's own order: by id alone PostgreSQL walks through the table
+        .limit(1)
+        .correlate(asked)
+        .scalar_subquery()
+    )
+    found = select(first.label("id")).select_from(asked).subquery()
     row = InspectionResult
     columns = (row.id, row.sha256, row.width, row.height, row.score, row.label, row.disposition, row.device)
-    query = (
-        select(*columns)  # no objects: this is asked for every few files of a folder that is scanned again
-        .where(
-            row.sha256.in_(digests),
-            row.checkpoint_id == by.checkpoint_id,
-            row.operating_point_id == by.operating_point_id,
-            row.engine == by.engine,
-            row.precision == by.precision,
-            row.job_id < before_job,
-            row.score.is_not(None),
-            row.reused_from.is_(None),
-        )
-        .order_by(row.id.desc())  # the first one is kept last
-    )
-    return {
-        found.sha256 or "": KnownVerdict(
-            result=found.id,
-            width=found.width or 0,
-            height=found.height or 0,
-            score=found.score or 0.0,
-            label=found.label or "",
-            disposition=found.disposition,
-            device=found.device,
-        )
-        for found in session.execute(query)
-    }
+    return select(*columns).join(found, row.id == found.c.id)
 
 
 def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[NewResult], *, time: datetime) -> None:
@@ -149,10 +168,11 @@ def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[Ne
     if session.get_bind().dialect.name == "postgresql":
         _copy(session, [vars(row) | keys for row in rows])
     elif rows:
-        session.execute(insert(InspectionResult), [vars(row) | keys for row in rows])
+        session.execute(insert(_RESULTS), [vars(row) | keys for row in rows])
 
 
-_COPIED = tuple(column.name for column in InspectionResult.__table__.columns if column.name != "id")
+_RESULTS = Base.metadata.tables["inspection_result"]  # the table, not the class: rows by the hundred, and no objects
+_COPIED = tuple(column.name for column in _RESULTS.columns if column.name != "id")
 _COPY = f"COPY inspection_result ({', '.join(_COPIED)}) FROM STDIN"
 
 

@@ -10,6 +10,7 @@ images of two groups: what a score was computed beside does not depend on chance
 import math
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -32,8 +33,11 @@ Lookup = Callable[[Sequence[str]], Mapping[str, object]]
 # One image with more pixels, or file with more bytes, at a time: what they take is the memory that is needed.
 LARGE_PIXELS = 16_000_000
 LARGE_BYTES = 64 * 2**20
-# A file with more bytes is asked for by itself: no batch of them should be in memory while it is asked for.
-LOOKED_UP_ALONE_BYTES = 2**20
+# Files are asked for together, since a question takes as long as decoding a small one.
+LOOKED_UP_TOGETHER = 64
+READ_TOGETHER = 8  # of those, by one thread in a row
+# A file with more bytes is asked for by itself, when its turn to be decoded comes: many at once are no small memory.
+LOOKED_UP_ALONE_BYTES = 2**19
 
 _one_large = threading.Lock()
 
@@ -92,37 +96,38 @@ def score_groups(
 
 
 class _Batch(Generic[T]):
-    """Images that are scored at once: the one at paths[i] in row i of `pixels`."""
+    """Consecutive images of a group, handed out together; those without an outcome are scored together."""
 
-    def __init__(self, group: Group[T], start: int, paths: Sequence[AnyPath], pixels: Pixels) -> None:
+    def __init__(self, group: Group[T]) -> None:
         self.group = group
-        self.start = start  # position of its first path in the group
-        self.paths = paths
-        self.pixels = pixels
-        self.outcomes: dict[int, ImageScore] = {}  # by row; without its score until `done`
-        self.files: dict[int, FileBytes] = {}  # by row: those that wait to be looked up
+        self.outcomes: dict[int, ImageScore] = {}  # by index; without their scores until `done`
+        self.indices: list[int] = []  # the image at indices[i] belongs in row i of `pixels`
+        self.files: dict[int, FileBytes] = {}  # by row: those that were read and looked up before
+        self.pixels: Pixels
         self.done: Future[None] = Future()
-        self._unread = self._left = len(paths)
+        self._settled = 0
         self._lock = threading.Lock()
 
-    def read(self, row: int, file: FileBytes | None) -> bool:
-        """Called once for each image that is looked up, with its file if that has to wait. True for the last one."""
+    def settle(self, outcome: ImageScore) -> bool:
+        """An image is decoded, or needs not be. True when no other is left."""
         with self._lock:
-            if file is not None:
-                self.files[row] = file
-            self._unread -= 1
-            return self._unread == 0
-
-    def is_last(self) -> bool:
-        """Called once for each image; True when no other is left."""
-        with self._lock:
-            self._left -= 1
-            return self._left == 0
+            self.outcomes[outcome.index] = outcome
+            self._settled += 1
+            return self._settled == len(self.indices)
 
     def fail(self, error: BaseException) -> None:
         """What went wrong is raised when the batch's turn comes; the first of several."""
         with suppress(InvalidStateError):
             self.done.set_exception(error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span(Generic[T]):
+    """Consecutive images of a group that become batches together."""
+
+    group: Group[T]
+    indices: Sequence[int]
+    reading: Sequence[Future[list[FileBytes | ImageScore | None]]] | None  # where they are to be looked up
 
 
 class _Pipeline(Generic[T]):
@@ -150,7 +155,7 @@ class _Pipeline(Generic[T]):
                 if isinstance(batch, BaseException):
                     raise batch
                 batch.done.result()
-                outcomes = [batch.outcomes[row] for row in range(len(batch.paths))]
+                outcomes = [outcome for _, outcome in sorted(batch.outcomes.items())]
                 self._free.put(batch.pixels)
                 yield batch.group, outcomes
         finally:
@@ -162,75 +167,119 @@ class _Pipeline(Generic[T]):
                 self._lanes.shutdown(wait=True, cancel_futures=True)
 
     def _feed(self, groups: Iterator[Group[T]]) -> None:
-        parts = (
-            (group, start, group.paths[start : start + self._size])
-            for group in groups
-            for start in range(0, len(group.paths), self._size)
-        )
+        batches = self._batches(groups)
         try:
             # Room first: the next group is asked for when something can be done with it.
             while (pixels := self._free.get()) is not None and not self._stopping:
-                if (part := next(parts, None)) is None:
+                if (batch := next(batches, None)) is None:
                     break
-                self._begin(_Batch(*part, pixels))
+                batch.pixels = pixels
+                self._begin(batch)
             self._begun.put(None)
         except BaseException as error:
             self._begun.put(error)  # raised where the batches are handed out
 
     def _begin(self, batch: _Batch[T]) -> None:
         self._begun.put(batch)
-        for row in range(len(batch.paths)):
-            if batch.group.known is None:
-                self._loaders.submit(self._load, batch, row, None)
-            else:
-                self._loaders.submit(self._read, batch, row, batch.group.known)
+        for row in range(len(batch.indices)):
+            self._loaders.submit(self._load, batch, row)
+        if not batch.indices:
+            batch.done.set_result(None)
 
-    def _read(self, batch: _Batch[T], row: int, known: Lookup) -> None:
-        """Read a file. Small ones are looked up together, by whoever has read the last file of the batch."""
+    def _batches(self, groups: Iterator[Group[T]]) -> Iterator[_Batch[T]]:
+        """Of all groups, in order. Where nothing is left to score, the next files are read during a look-up."""
+        spans = (span for group in groups for span in self._spans(group))
+        begun: deque[_Span[T]] = deque()
+        trouble: BaseException | None = None
+        all_known = False
+        while True:
+            try:
+                while trouble is None and len(begun) < (2 if all_known else 1) and (span := next(spans, None)):
+                    begun.append(span)
+            except BaseException as error:  # of the input; what came before it goes first
+                trouble = error
+            if not begun:
+                break
+            all_known = True
+            for batch in self._looked_up(begun.popleft()):
+                all_known = all_known and not batch.indices
+                yield batch
+        if trouble is not None:
+            raise trouble
+
+    def _spans(self, group: Group[T]) -> Iterator[_Span[T]]:
+        """What is looked up together, and is being read when it is handed out; else what is scored together."""
+        together = self._size if group.known is None else max(self._size, LOOKED_UP_TOGETHER)
+        for indices in _chunked(range(len(group.paths)), together):
+            reading = None
+            if group.known is not None:
+                some = _chunked(indices, READ_TOGETHER)
+                reading = [self._loaders.submit(self._read, group, few) for few in some]
+            yield _Span(group=group, indices=indices, reading=reading)
+
+    def _looked_up(self, span: _Span[T]) -> Iterator[_Batch[T]]:
+        """Batches of what is left to score when all files have been asked for with one question."""
+        group = span.group
+        batch = _Batch(group)
+        if group.known is None or span.reading is None:
+            batch.indices += span.indices
+            yield batch
+            return
+        read = dict(zip(span.indices, (one for few in span.reading for one in few.result()), strict=True))
+        digests = [file.sha256 for file in read.values() if isinstance(file, FileBytes)]
+        found = group.known(digests) if digests else {}
+        for index, file in read.items():
+            outcome = _known(index, file, found) if isinstance(file, FileBytes) else file
+            if outcome is not None:
+                batch.outcomes[index] = outcome
+                self._tell(group)
+                continue
+            if isinstance(file, FileBytes):
+                batch.files[len(batch.indices)] = file
+            batch.indices.append(index)
+            if len(batch.indices) == self._size:
+                yield batch
+                batch = _Batch(group)
+        if batch.outcomes or batch.indices:
+            yield batch
+
+    def _read(self, group: Group[T], indices: Sequence[int]) -> list[FileBytes | ImageScore | None]:
+        """The files, or why there is none. None: too large to be kept, and therefore not read yet."""
+        read: list[FileBytes | ImageScore | None] = []
+        for index in indices:
+            try:
+                read.append(self._file(group, index, _refuse_large))
+            except _Large:
+                read.append(None)
+            except Unreadable as fault:
+                read.append(_unreadable(index, fault))
+        return read
+
+    def _load(self, batch: _Batch[T], row: int) -> None:
+        """Settle one image; whoever settles the last one of its batch scores it."""
+        group, index = batch.group, batch.indices[row]
         try:
             if self._stopping:
                 return
-            index, outcome = batch.start + row, None
             with _Room() as room:
                 try:
-                    file = self._file(batch, row, room)
-                    if file.size > LOOKED_UP_ALONE_BYTES:
-                        found = known([file.sha256])
-                        outcome = _known(index, file, found) or self._decoded(batch, row, file, room)
+                    outcome = None
+                    if (file := batch.files.pop(row, None)) is None:
+                        file = self._file(group, index, room.for_bytes)
+                        if group.known is not None:
+                            outcome = _known(index, file, group.known([file.sha256]))
+                    outcome = outcome or self._decoded(batch, row, file, room)
                 except Unreadable as fault:
                     outcome = _unreadable(index, fault)
-            if outcome is not None:
-                self._settle(batch, row, outcome)
-            if batch.read(row, file if outcome is None else None):
-                self._look_up(batch, known)
+            is_last = batch.settle(outcome)
+            self._tell(group)
+            if is_last:
+                self._score(batch) if self._lanes is None else self._lanes.submit(self._score, batch)
         except BaseException as error:
             batch.fail(error)
 
-    def _look_up(self, batch: _Batch[T], known: Lookup) -> None:
-        found = known([file.sha256 for file in batch.files.values()]) if batch.files else {}
-        for row, file in batch.files.items():
-            if (outcome := _known(batch.start + row, file, found)) is None:
-                self._loaders.submit(self._load, batch, row, file)
-            else:
-                self._settle(batch, row, outcome)
-
-    def _load(self, batch: _Batch[T], row: int, file: FileBytes | None) -> None:
-        """Settle one image; whoever settles the last one of its batch scores it."""
-        try:
-            if self._stopping:
-                return
-            with _Room() as room:
-                try:
-                    outcome = self._decoded(batch, row, file or self._file(batch, row, room), room)
-                except Unreadable as fault:
-                    outcome = _unreadable(batch.start + row, fault)
-            self._settle(batch, row, outcome)
-        except BaseException as error:
-            batch.fail(error)
-
-    def _file(self, batch: _Batch[T], row: int, room: "_Room") -> FileBytes:
-        folder = batch.group.folder
-        return read_file(batch.paths[row], self._limits.max_bytes, folder=folder, admit=room.for_bytes)
+    def _file(self, group: Group[T], index: int, admit: Callable[[int], None]) -> FileBytes:
+        return read_file(group.paths[index], self._limits.max_bytes, folder=group.folder, admit=admit)
 
     def _decoded(self, batch: _Batch[T], row: int, file: FileBytes, room: "_Room") -> ImageScore:
         preprocessing, guard = self._runtime.preprocessing, batch.group.guard
@@ -245,31 +294,35 @@ class _Pipeline(Generic[T]):
             with stage("resize"):
                 batch.pixels[row] = preprocessing.apply(seen.image, (seen.width, seen.height))
             width, height = seen.width, seen.height
-        return ImageScore(index=batch.start + row, sha256=file.sha256, size=file.size, width=width, height=height)
+        return ImageScore(index=batch.indices[row], sha256=file.sha256, size=file.size, width=width, height=height)
 
-    def _settle(self, batch: _Batch[T], row: int, outcome: ImageScore) -> None:
-        batch.outcomes[row] = outcome
-        if batch.group.on_decoded is not None:
-            batch.group.on_decoded()
-        if not batch.is_last():
-            return
-        if self._lanes is None:
-            self._score(batch)
-        else:
-            self._lanes.submit(self._score, batch)
+    @staticmethod
+    def _tell(group: Group[T]) -> None:
+        if group.on_decoded is not None:
+            group.on_decoded()
 
     def _score(self, batch: _Batch[T]) -> None:
         try:
-            rows = [row for row in range(len(batch.paths)) if batch.outcomes[row].awaits_score]
+            rows = [row for row, index in enumerate(batch.indices) if batch.outcomes[index].awaits_score]
             if rows:
                 with stage("infer"):
                     gaps = rows[-1] >= len(rows)
                     scores = self._runtime.score(batch.pixels[rows] if gaps else batch.pixels[: len(rows)])
                 for row, score in zip(rows, scores.tolist(), strict=True):
-                    batch.outcomes[row] = replace(batch.outcomes[row], score=score)
+                    index = batch.indices[row]
+                    batch.outcomes[index] = replace(batch.outcomes[index], score=score)
             batch.done.set_result(None)
         except BaseException as error:
             batch.fail(error)
+
+
+class _Large(Exception):
+    """The file is not one to be kept while others are read."""
+
+
+def _refuse_large(size: int) -> None:
+    if size > LOOKED_UP_ALONE_BYTES:
+        raise _Large
 
 
 class _Room(AbstractContextManager["_Room"]):
@@ -292,6 +345,10 @@ class _Room(AbstractContextManager["_Room"]):
         if large and not self._alone:
             _one_large.acquire()
             self._alone = True
+
+
+def _chunked(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _known(index: int, file: FileBytes, found: Mapping[str, object]) -> ImageScore | None:

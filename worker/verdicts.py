@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 
 from db.batches import Claim
 from db.models import Disposition
@@ -26,14 +25,21 @@ def judge(score: float, held: Claim) -> tuple[str, Disposition]:
 
 def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
     """The row for one image: its outcome, judged or taken over, and what it was judged with."""
-    label, disposition = (None, Disposition.UNREADABLE) if outcome.score is None else judge(outcome.score, held)
-    row = NewResult(
+    known = outcome.known if isinstance(outcome.known, KnownVerdict) else None
+    if known is not None:
+        label, disposition = known.label, known.disposition
+    elif outcome.score is not None:
+        label, disposition = judge(outcome.score, held)
+    else:
+        label, disposition = None, Disposition.UNREADABLE
+    seen = known or outcome
+    return NewResult(
         path=path,
         sha256=outcome.sha256,
         size=outcome.size,
-        width=outcome.width,
-        height=outcome.height,
-        score=outcome.score,
+        width=seen.width,
+        height=seen.height,
+        score=seen.score,
         label=label,
         disposition=disposition,
         reason_code=outcome.reason,
@@ -42,21 +48,9 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         operating_point_id=held.operating_point_id,
         engine=runtime.engine,
         precision=runtime.precision,
-        device=runtime.device,
+        device=runtime.device if known is None else known.device,
         worker=worker,
-    )
-    known = outcome.known
-    if not isinstance(known, KnownVerdict):
-        return row
-    return replace(
-        row,
-        width=known.width,
-        height=known.height,
-        score=known.score,
-        label=known.label,
-        disposition=known.disposition,
-        device=known.device,
-        reused_from=known.result,
+        reused_from=None if known is None else known.result,
     )
 
 

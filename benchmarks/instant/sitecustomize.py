@@ -11,9 +11,7 @@ from typing import Any
 
 import worker.inspection
 import worker.shift
-from vision.pipeline import Group, ImageScore
-
-SCORED_AT_ONCE = 8  # as on a CPU: identical files are looked up so many at a time
+from vision.pipeline import LOOKED_UP_TOGETHER, Group, ImageScore
 
 
 class Instant:
@@ -21,7 +19,7 @@ class Instant:
 
     engine, precision, device = "instant", "none", "cpu"
     preprocessing = None
-    batch_size, lanes = SCORED_AT_ONCE, 0
+    batch_size, lanes = LOOKED_UP_TOGETHER, 0
 
 
 def score_groups(
@@ -33,14 +31,14 @@ def score_groups(
         asked = feeder.submit(next, coming, None)
         while (group := asked.result()) is not None:
             asked = feeder.submit(next, coming, None)
-            for start in range(0, len(group.paths), SCORED_AT_ONCE):
+            for start in range(0, len(group.paths), LOOKED_UP_TOGETHER):
                 yield group, _scored(group, start)
 
 
 def _scored(group: Group[Any], start: int) -> list[ImageScore]:
     digests = [
         hashlib.sha256(b"%d %s" % (group.of.job, bytes(path))).hexdigest()  # type: ignore[arg-type]
-        for path in group.paths[start : start + SCORED_AT_ONCE]
+        for path in group.paths[start : start + LOOKED_UP_TOGETHER]
     ]
     known = group.known(digests) if group.known is not None else {}
     outcomes = []

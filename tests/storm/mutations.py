@@ -10,8 +10,6 @@ from pathlib import Path
 
 PACKAGES = ("db", "vision", "trainer", "worker", "scheduler", "console")
 
-_FENCE = "Batch.id == held.batch, Batch.token == held.token, Batch.state == BatchState.RUNNING"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
@@ -94,10 +92,11 @@ MUTATIONS = {
             ),
             Edit(
                 file="db/batches.py",
-                old=f"""        .where({_FENCE})
+                old="""        .where(Batch.id == bindparam("held"), Batch.token == bindparam("under"), \
+Batch.state == BatchState.RUNNING)
         .values(
             state=BatchState.DONE,""",
-                new="""        .where(Batch.id == held.batch)
+                new="""        .where(Batch.id == bindparam("held"), bindparam("under", type_=String).is_not(None))
         .values(
             state=BatchState.DONE,""",
             ),
