@@ -169,7 +169,7 @@ def watch(engine: Engine, job: int) -> ExitCode:
             if idle and not warned and time.monotonic() - began > SERVICES_SECONDS:
                 warned = True
                 _warn_of_missing_services(engine)
-            time.sleep(WATCH_SECONDS)
+            time.sleep(min(WATCH_SECONDS, (time.monotonic() - began) / 10 + 0.05))  # a short job is no longer for it
     return conclude(engine, job)
 
 

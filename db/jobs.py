@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, column, func, select, table, update
+from sqlalchemy import ColumnElement, and_, column, func, select, table, update
 from sqlalchemy.orm import Session, joinedload
 
 from db import audit, batches, results
@@ -150,10 +150,14 @@ def _has_open_batch() -> ColumnElement[bool]:
     return select(Batch.id).where(Batch.job_id == InspectionJob.id, Batch.state.in_(OPEN_BATCHES)).limit(1).exists()
 
 
+def is_ready_to_finish() -> ColumnElement[bool]:
+    """Whether a job runs without an open batch."""
+    return and_(InspectionJob.state == JobState.RUNNING, ~_has_open_batch())
+
+
 def ready_to_finish(session: Session) -> list[int]:
     """Running jobs without an open batch."""
-    ready = select(InspectionJob.id).where(InspectionJob.state == JobState.RUNNING, ~_has_open_batch())
-    return list(session.scalars(ready))
+    return list(session.scalars(select(InspectionJob.id).where(is_ready_to_finish())))
 
 
 def finish(session: Session, job: int) -> bool:
@@ -168,7 +172,7 @@ def finish(session: Session, job: int) -> bool:
     ended = rows_changed(
         session,
         update(InspectionJob)
-        .where(InspectionJob.id == job, InspectionJob.state == JobState.RUNNING, ~_has_open_batch())
+        .where(InspectionJob.id == job, is_ready_to_finish())
         .values(state=JobState.DONE, finished_at=database_now()),
     )
     if ended == 1:

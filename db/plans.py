@@ -8,26 +8,24 @@ A planner holds the job by its token, as a worker holds a batch: the ghost of a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import batches
 from db.clock import database_now
 from db.engine import rows_changed
-from db.jobs import get
+from db.jobs import get, is_ready_to_finish
 from db.models import InspectionJob, JobState
 
 PLANNER_LEASE_SECONDS = 120  # renewed with every chunk; listing one huge folder must fit in between
 
 
-def claim(session: Session, *, beside: Sequence[int] = ()) -> InspectionJob | None:
-    """The next job to walk: pending, or left half-way by a planner that died. Its token is this planner's fence.
-
-    `beside`: the jobs that this process is planning already.
-    """
-    free = or_(
+def _is_free() -> ColumnElement[bool]:
+    """Whether a job waits for a planner."""
+    return or_(
         InspectionJob.state == JobState.PENDING,
         and_(
             InspectionJob.state == JobState.PLANNING,
@@ -37,6 +35,14 @@ def claim(session: Session, *, beside: Sequence[int] = ()) -> InspectionJob | No
             ),
         ),
     )
+
+
+def claim(session: Session, *, beside: Sequence[int] = ()) -> InspectionJob | None:
+    """The next job to walk: pending, or left half-way by a planner that died. Its token is this planner's fence.
+
+    `beside`: the jobs that this process is planning already.
+    """
+    free = _is_free()
     candidate = session.scalar(
         select(InspectionJob.id)
         .where(free, InspectionJob.id.not_in(beside))
@@ -56,6 +62,16 @@ def claim(session: Session, *, beside: Sequence[int] = ()) -> InspectionJob | No
         ),
     )
     return get(session, candidate) if taken == 1 else None
+
+
+def any_to_begin_or_end(session: Session) -> bool:
+    """Whether a job waits for a planner, or for nothing but its end. Cheap enough to ask ten times a second."""
+    return session.scalar(_to_begin_or_end()) is not None
+
+
+@cache
+def _to_begin_or_end() -> Select[int]:
+    return select(InspectionJob.id).where(or_(_is_free(), is_ready_to_finish())).limit(1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from scheduler.planning import Planner, PlanningBounds
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
+GLANCE_SECONDS = 0.1  # between two looks, in a pause, for what somebody may be waiting for
 STANDBY_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 PLANNED_AT_ONCE = 4  # folders walked side by side, so that a small urgent job need not wait for a huge one
@@ -84,13 +85,23 @@ class Scheduler:
                         if leading.term != term:
                             self._begin_to_lead()
                             term = leading.term
-                        pause = 0.0 if self.tick() else TICK_SECONDS
+                        pause = 0.0
+                        if not self.tick():
+                            self._rest(stop)
                 except ServiceAway as error:
                     log.warning("waiting: %s", error)
                     if not isinstance(error, BrokerAway):
                         term = None  # what was committed is not known: begin anew
                     pause = min(max(pause, TICK_SECONDS) * 2, LONGEST_PAUSE_SECONDS)
                 stop.wait(pause)
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Until the next tick is due; less where a job has come, or can end: a tick takes longer than a glance."""
+        ends_at = time.monotonic() + TICK_SECONDS
+        while time.monotonic() < ends_at and not stop.wait(GLANCE_SECONDS):
+            with reading(self._engine) as session:
+                if plans.any_to_begin_or_end(session):
+                    return
 
     def _begin_to_lead(self) -> None:
         """Whoever led before plans nothing any more: its folders are free, and our own are walked anew."""

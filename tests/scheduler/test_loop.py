@@ -12,7 +12,7 @@ from db.batches import Message
 from db.clock import database_now
 from db.engine import Engine, reading, writing
 from db.errors import BrokerAway
-from db.models import Batch, BatchState, JobState
+from db.models import Batch, BatchState, InspectionJob, JobState
 from scheduler import leading, loop
 from scheduler.loop import Scheduler
 from scheduler.planning import PlanningBounds
@@ -216,6 +216,47 @@ def test_the_loop_beats_and_stops_when_it_is_told_to(engine: Engine, queue: Queu
     scheduler.tick()
     with reading(engine) as session:
         assert jobs.get(session, job).state is JobState.DONE
+
+
+def test_a_pause_ends_when_a_job_comes_and_when_it_can_end(
+    engine: Engine, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "TICK_SECONDS", 3600.0)
+    with writing(engine) as session:
+        add_model(session)
+    (tmp_path / "a.jpg").write_bytes(b"")
+    idle, sent, ended, stop = (threading.Event() for _ in range(4))
+
+    def publish(messages: list[Message]) -> None:
+        queue.publish(messages)
+        sent.set()
+
+    scheduler = make_scheduler(engine, publish, queue)
+    tick = scheduler.tick
+
+    def noted() -> bool:
+        worked = tick()
+        with reading(engine) as session:
+            if session.scalar(select(InspectionJob.state)) is JobState.DONE:
+                ended.set()
+        if not worked:
+            idle.set()
+        return worked
+
+    monkeypatch.setattr(scheduler, "tick", noted)
+    thread = threading.Thread(target=scheduler.run, args=("s@here", stop))
+    thread.start()
+    assert idle.wait(30)
+    job = submit(engine, tmp_path, model="tiny", priority=0, batch_images=2)
+    assert sent.wait(30)
+    idle.clear()
+    assert idle.wait(30)
+    inspect_sent(engine, queue)
+    assert ended.wait(30)
+    with reading(engine) as session:
+        assert jobs.get(session, job).state is JobState.DONE
+    stop.set()
+    thread.join(30)
 
 
 def test_one_scheduler_leads_and_the_next_takes_over_its_folders(
