@@ -15,6 +15,7 @@ from vision.network import Network
 from vision.preprocessing import Preprocessing
 
 WIDTH = 512  # numbers that ResNet18 says of a picture
+ROWS_ON_A_CPU = 8  # whose activations stay in a core's cache: a sixth faster than 32
 
 
 class Backbone:
@@ -30,7 +31,10 @@ class Backbone:
         self._layers = folded(layers) if self.frozen else layers
         self._half = recipe.precision == "bfloat16"
         self._preprocessing = Preprocessing(size=recipe.image_size)
-        self._rows = recipe.batch_size  # at once, however many views of an image come together
+        # At once, however many views of an image come together. Layers that learn see whole batches.
+        self._rows = recipe.batch_size
+        if self.frozen and self.device.type == "cpu":
+            self._rows = min(self._rows, ROWS_ON_A_CPU)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """float32 (n, 512) on the backbone's device, of uint8 (n, 3, size, size) on any."""

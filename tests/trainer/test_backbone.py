@@ -77,6 +77,13 @@ def test_no_more_rows_than_a_batch_pass_at_once(network: Network, small_recipe: 
     assert rows_seen == [4, 4, 2]
 
 
+def test_on_a_cpu_a_large_batch_passes_in_parts_that_stay_in_its_cache(
+    network: Network, small_recipe: Recipe, rows_seen: list[int]
+) -> None:
+    Backbone(network, recipe_for(small_recipe, batch_size=32))(PIXELS)
+    assert rows_seen == [8, 2]
+
+
 def test_layers_that_learn_are_the_networks_own(small_recipe: Recipe) -> None:
     network = build_network(pretrained_state=None).train()
     recipe = recipe_for(small_recipe, weights="none", freeze_backbone=False, batch_size=16)
