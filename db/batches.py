@@ -53,6 +53,7 @@ from db.models import (
     InspectionJob,
     JobState,
     OperatingPoint,
+    in_state,
 )
 from db.results import NewResult
 
@@ -119,7 +120,7 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
         select(func.count())
         .select_from(Batch)
         .join(InspectionJob, InspectionJob.id == Batch.job_id)
-        .where(Batch.state == BatchState.DISPATCHED, InspectionJob.state.in_(_ACTIVE_JOBS))
+        .where(in_state(BatchState.DISPATCHED), InspectionJob.state.in_(_ACTIVE_JOBS))
     )
     room = window - (waiting or 0)
     if room <= 0:
@@ -128,7 +129,7 @@ def dispatch(session: Session, *, window: int) -> list[Message]:
     for job in _jobs_with(session, BatchState.PLANNED):
         ids += session.scalars(
             select(Batch.id)
-            .where(Batch.job_id == job.id, Batch.state == BatchState.PLANNED, _is_due())
+            .where(Batch.job_id == job.id, in_state(BatchState.PLANNED), _is_due())
             .order_by(Batch.sequence)
             .limit(room - len(ids))
             .with_for_update(skip_locked=True)
@@ -248,7 +249,7 @@ def _next_up(state: BatchState) -> Select[int]:
         select(Batch.id)
         .where(
             Batch.job_id == bindparam("of_job"),
-            Batch.state == state,
+            in_state(state),
             Batch.faults == 0,
             _is_due(),
             _has_active_job(),
@@ -420,7 +421,7 @@ def _jobs_with(session: Session, *states: BatchState) -> Sequence[Row[int, int, 
 
 @cache
 def _having(states: tuple[BatchState, ...]) -> Select[int, int, str]:
-    has_one = exists().where(Batch.job_id == InspectionJob.id, Batch.state.in_(states))
+    has_one = exists().where(Batch.job_id == InspectionJob.id, in_state(*states))
     return (
         select(InspectionJob.id, InspectionJob.checkpoint_id, InspectionJob.runtime)
         .where(InspectionJob.state.in_(_ACTIVE_JOBS), has_one)

@@ -31,6 +31,7 @@ from db.models import (
     InspectionResult,
     JobState,
     OperatingPoint,
+    in_state,
 )
 
 SYSTEM = "inspectq"  # the actor of what no person asked for
@@ -147,7 +148,7 @@ def progress(session: Session, job: int) -> tuple[int, int]:
 
 
 def _has_open_batch() -> ColumnElement[bool]:
-    return select(Batch.id).where(Batch.job_id == InspectionJob.id, Batch.state.in_(OPEN_BATCHES)).limit(1).exists()
+    return select(Batch.id).where(Batch.job_id == InspectionJob.id, in_state(*OPEN_BATCHES)).limit(1).exists()
 
 
 def is_ready_to_finish() -> ColumnElement[bool]:

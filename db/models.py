@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Enum,
     ForeignKey,
     Index,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    and_,
+    bindparam,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -359,13 +362,36 @@ class Batch(Base):
     finished_at: Mapped[datetime | None]
 
 
+def in_state(*states: BatchState) -> ColumnElement[bool]:
+    """Whether a batch is in one of these states, all of them open.
+
+    The words are those of the partial indexes, and stand in the statement itself: with bound parameters SQLite cannot
+    see that an index holds the answer, and walks through all batches of a job that are done.
+    """
+    if states == (BatchState.PLANNED,):
+        return Batch.state == bindparam(None, BatchState.PLANNED, literal_execute=True)
+    is_open = Batch.state.in_(bindparam(None, OPEN_BATCHES, expanding=True, literal_execute=True))
+    return is_open if set(states) == set(OPEN_BATCHES) else and_(is_open, Batch.state.in_(states))
+
+
 class InspectionResult(Base):
     """The verdict on one image. (job, path, revision) is unique: no image is ever counted twice."""
 
     __tablename__ = "inspection_result"
     __table_args__ = (
         UniqueConstraint("job_id", "path", "revision"),
-        Index("ix_inspection_result_sha256_first", "sha256", "reused_from", "id"),  # for `db.results.known`
+        Index(  # for `db.results.known`
+            "ix_inspection_result_own",
+            "sha256",
+            "checkpoint_id",
+            "operating_point_id",
+            "engine",
+            "precision",
+            "job_id",
+            "id",
+            postgresql_where=text("reused_from IS NULL AND score IS NOT NULL"),
+            sqlite_where=text("reused_from IS NULL AND score IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
@@ -373,7 +399,7 @@ class InspectionResult(Base):
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"), index=True)
     path: Mapped[str] = mapped_column(Text)
     revision: Mapped[int]
-    sha256: Mapped[str | None] = mapped_column(String(64))
+    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     size: Mapped[int | None] = mapped_column(BigInteger)  # bytes
     width: Mapped[int | None]  # pixels, after the EXIF orientation
     height: Mapped[int | None]

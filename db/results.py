@@ -113,7 +113,7 @@ class KnownVerdict:
 
 
 def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job: int) -> dict[str, KnownVerdict]:
-    """Of those sha256s that an older job than `before_job` has judged, the first verdict with a score."""
+    """Of those sha256s that an older job than `before_job` has judged, the oldest job's first verdict with a score."""
     asked = {"digests": list(dict.fromkeys(digests)), "before": before_job, **vars(by)}
     return {
         sha256 or "": KnownVerdict(
@@ -151,7 +151,7 @@ def _knowing(
             row.job_id < bindparam("before"),
             row.score.is_not(None),
         )
-        .order_by(row.reused_from, row.id)  # the index's own order: by id alone PostgreSQL walks through the table
+        .order_by(row.job_id, row.id)  # the index's own order: by id alone PostgreSQL walks through the table
         .limit(1)
         .correlate(asked)
         .scalar_subquery()

@@ -85,9 +85,9 @@ class Scheduler:
                         if leading.term != term:
                             self._begin_to_lead()
                             term = leading.term
-                        pause = 0.0
                         if not self.tick():
                             self._rest(stop)
+                        pause = 0.0
                 except ServiceAway as error:
                     log.warning("waiting: %s", error)
                     if not isinstance(error, BrokerAway):
@@ -96,7 +96,7 @@ class Scheduler:
                 stop.wait(pause)
 
     def _rest(self, stop: threading.Event) -> None:
-        """Until the next tick is due; less where a job has come, or can end: a tick takes longer than a glance."""
+        """Until the next tick is due; sooner where a job has come, or can end. A glance costs less than a tick."""
         ends_at = time.monotonic() + TICK_SECONDS
         while time.monotonic() < ends_at and not stop.wait(GLANCE_SECONDS):
             with reading(self._engine) as session:

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ LARGE_BYTES = 64 * 2**20
 # Files are asked for together, since a question takes as long as decoding a small one.
 LOOKED_UP_TOGETHER = 64
 READ_TOGETHER = 8  # of those, by one thread in a row
+PASSING = 2  # batches without anything to score that wait to be handed out; each may be a whole group
 # A file with more bytes is asked for by itself, when its turn to be decoded comes: many at once are no small memory.
 LOOKED_UP_ALONE_BYTES = 2**19
 
@@ -50,7 +51,8 @@ class Group(Generic[T]):
     paths: Sequence[AnyPath]
     folder: InspectedFolder | None = None  # paths are relative to it, and none is opened outside
     guard: Guard | None = None  # decodes each image in its process; for a pipeline of one thread
-    on_decoded: Callable[[], None] | None = None  # called in a thread after each image; what it raises ends it all
+    # Called in a thread, once or twice for each image, as it gets through; what it raises ends it all.
+    on_progress: Callable[[], None] | None = None
     known: Lookup | None = None  # of some sha256s, what is known already; those images get no score
 
 
@@ -84,7 +86,7 @@ def score_groups(
 ) -> Generator[tuple[Group[T], list[ImageScore]], None, None]:
     """Every path of every group once, in order, some at a time: (its group, the outcomes of its next paths).
 
-    The next group is taken as soon as there is room for its images, by a thread of the pipeline's own.
+    The next group is taken as soon as there is room for an image, by a thread of the pipeline's own.
     `batch_size`: images scored at a time, by default as the runtime likes; `threads`: that decode, by default one
     per core. Raises `StorageTrouble` (try again), `InvalidScore` and what the runtime raises of its device, when
     the image's turn comes; none is an outcome of a single image. However the iteration ends, the threads end.
@@ -103,7 +105,7 @@ class _Batch(Generic[T]):
         self.outcomes: dict[int, ImageScore] = {}  # by index; without their scores until `done`
         self.indices: list[int] = []  # the image at indices[i] belongs in row i of `pixels`
         self.files: dict[int, FileBytes] = {}  # by row: those that were read and looked up before
-        self.pixels: Pixels
+        self.pixels: Pixels  # of a batch with indices
         self.done: Future[None] = Future()
         self._settled = 0
         self._lock = threading.Lock()
@@ -127,7 +129,7 @@ class _Span(Generic[T]):
 
     group: Group[T]
     indices: Sequence[int]
-    reading: Sequence[Future[list[FileBytes | ImageScore | None]]] | None  # where they are to be looked up
+    reading: list[Future[list[FileBytes | ImageScore | None]]] | None  # their files, if they are to be looked up
 
 
 class _Pipeline(Generic[T]):
@@ -144,6 +146,9 @@ class _Pipeline(Generic[T]):
         # One for each batch being scored, as many as the threads can decode at once, and one to wait for.
         for _ in range((runtime.lanes or threads) + math.ceil(threads / size) + 1):
             self._free.put(runtime.buffer(size))
+        # Batches that need no scoring and no buffer, and wait to be handed out.
+        self._passing = threading.Semaphore(PASSING)
+        self._read_together = max(1, min(READ_TOGETHER, LOOKED_UP_TOGETHER // threads))
         self._stopping = False
 
     def run(self, groups: Iterator[Group[T]]) -> Generator[tuple[Group[T], list[ImageScore]], None, None]:
@@ -156,11 +161,15 @@ class _Pipeline(Generic[T]):
                     raise batch
                 batch.done.result()
                 outcomes = [outcome for _, outcome in sorted(batch.outcomes.items())]
-                self._free.put(batch.pixels)
+                if batch.indices:
+                    self._free.put(batch.pixels)
+                else:
+                    self._passing.release()
                 yield batch.group, outcomes
         finally:
             self._stopping = True
             self._free.put(None)
+            self._passing.release()
             self._loaders.shutdown(wait=True, cancel_futures=True)
             feeder.join()
             if self._lanes is not None:
@@ -170,11 +179,16 @@ class _Pipeline(Generic[T]):
         batches = self._batches(groups)
         try:
             # Room first: the next group is asked for when something can be done with it.
-            while (pixels := self._free.get()) is not None and not self._stopping:
-                if (batch := next(batches, None)) is None:
-                    break
-                batch.pixels = pixels
-                self._begin(batch)
+            pixels = self._free.get()
+            while pixels is not None and not self._stopping and (batch := next(batches, None)) is not None:
+                if batch.indices:
+                    batch.pixels = pixels
+                    self._begin(batch)
+                    pixels = self._free.get()
+                else:
+                    self._passing.acquire()
+                    batch.done.set_result(None)
+                    self._begun.put(batch)
             self._begun.put(None)
         except BaseException as error:
             self._begun.put(error)  # raised where the batches are handed out
@@ -183,37 +197,38 @@ class _Pipeline(Generic[T]):
         self._begun.put(batch)
         for row in range(len(batch.indices)):
             self._loaders.submit(self._load, batch, row)
-        if not batch.indices:
-            batch.done.set_result(None)
 
     def _batches(self, groups: Iterator[Group[T]]) -> Iterator[_Batch[T]]:
-        """Of all groups, in order. Where nothing is left to score, the next files are read during a look-up."""
+        """The batches of all groups, in order.
+
+        While nothing is left to score, the files of the next span are read during a span's look-up, too.
+        """
         spans = (span for group in groups for span in self._spans(group))
         begun: deque[_Span[T]] = deque()
         trouble: BaseException | None = None
-        all_known = False
+        nothing_to_score = False
         while True:
             try:
-                while trouble is None and len(begun) < (2 if all_known else 1) and (span := next(spans, None)):
+                while trouble is None and len(begun) < (2 if nothing_to_score else 1) and (span := next(spans, None)):
                     begun.append(span)
             except BaseException as error:  # of the input; what came before it goes first
                 trouble = error
             if not begun:
                 break
-            all_known = True
+            nothing_to_score = True
             for batch in self._looked_up(begun.popleft()):
-                all_known = all_known and not batch.indices
+                nothing_to_score = nothing_to_score and not batch.indices
                 yield batch
         if trouble is not None:
             raise trouble
 
     def _spans(self, group: Group[T]) -> Iterator[_Span[T]]:
-        """What is looked up together, and is being read when it is handed out; else what is scored together."""
+        """The group in parts: of files that are looked up together, being read already, or of a batch each."""
         together = self._size if group.known is None else max(self._size, LOOKED_UP_TOGETHER)
         for indices in _chunked(range(len(group.paths)), together):
             reading = None
             if group.known is not None:
-                some = _chunked(indices, READ_TOGETHER)
+                some = _chunked(indices, self._read_together)
                 reading = [self._loaders.submit(self._read, group, few) for few in some]
             yield _Span(group=group, indices=indices, reading=reading)
 
@@ -225,14 +240,15 @@ class _Pipeline(Generic[T]):
             batch.indices += span.indices
             yield batch
             return
-        read = dict(zip(span.indices, (one for few in span.reading for one in few.result()), strict=True))
-        digests = [file.sha256 for file in read.values() if isinstance(file, FileBytes)]
+        read = deque(one for few in span.reading for one in few.result())
+        span.reading.clear()  # no file is kept for longer than it is needed
+        digests = [file.sha256 for file in read if isinstance(file, FileBytes)]
         found = group.known(digests) if digests else {}
-        for index, file in read.items():
+        for index in span.indices:
+            file = read.popleft()
             outcome = _known(index, file, found) if isinstance(file, FileBytes) else file
             if outcome is not None:
                 batch.outcomes[index] = outcome
-                self._tell(group)
                 continue
             if isinstance(file, FileBytes):
                 batch.files[len(batch.indices)] = file
@@ -247,36 +263,42 @@ class _Pipeline(Generic[T]):
         """The files, or why there is none. None: too large to be kept, and therefore not read yet."""
         read: list[FileBytes | ImageScore | None] = []
         for index in indices:
+            if self._stopping:
+                raise CancelledError
             try:
-                read.append(self._file(group, index, _refuse_large))
+                file = self._file(group, index, _refuse_large)
+                read.append(file if file.size <= LOOKED_UP_ALONE_BYTES else None)  # it may have grown
             except _Large:
                 read.append(None)
             except Unreadable as fault:
                 read.append(_unreadable(index, fault))
+            self._tell(group)
         return read
 
     def _load(self, batch: _Batch[T], row: int) -> None:
         """Settle one image; whoever settles the last one of its batch scores it."""
-        group, index = batch.group, batch.indices[row]
         try:
             if self._stopping:
                 return
-            with _Room() as room:
-                try:
-                    outcome = None
-                    if (file := batch.files.pop(row, None)) is None:
-                        file = self._file(group, index, room.for_bytes)
-                        if group.known is not None:
-                            outcome = _known(index, file, group.known([file.sha256]))
-                    outcome = outcome or self._decoded(batch, row, file, room)
-                except Unreadable as fault:
-                    outcome = _unreadable(index, fault)
-            is_last = batch.settle(outcome)
-            self._tell(group)
-            if is_last:
+            outcome = self._outcome(batch, row)
+            self._tell(batch.group)
+            if batch.settle(outcome):
                 self._score(batch) if self._lanes is None else self._lanes.submit(self._score, batch)
         except BaseException as error:
             batch.fail(error)
+
+    def _outcome(self, batch: _Batch[T], row: int) -> ImageScore:
+        """Of one image: what is known, why it is unreadable, or that its pixels are in their row of the batch."""
+        group, index = batch.group, batch.indices[row]
+        with _Room() as room:
+            try:
+                if (file := batch.files.pop(row, None)) is None:
+                    file = self._file(group, index, room.for_bytes)
+                    if group.known is not None and (known := _known(index, file, group.known([file.sha256]))):
+                        return known
+                return self._decoded(batch, row, file, room)
+            except Unreadable as fault:
+                return _unreadable(index, fault)
 
     def _file(self, group: Group[T], index: int, admit: Callable[[int], None]) -> FileBytes:
         return read_file(group.paths[index], self._limits.max_bytes, folder=group.folder, admit=admit)
@@ -298,8 +320,8 @@ class _Pipeline(Generic[T]):
 
     @staticmethod
     def _tell(group: Group[T]) -> None:
-        if group.on_decoded is not None:
-            group.on_decoded()
+        if group.on_progress is not None:
+            group.on_progress()
 
     def _score(self, batch: _Batch[T]) -> None:
         try:

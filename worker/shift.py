@@ -111,7 +111,7 @@ class Shift:
                 paths=[to_bytes(path) for path in held.paths],
                 folder=opened[held.root],
                 guard=guard,
-                on_decoded=partial(bench.leases.check, held),
+                on_progress=partial(bench.leases.check, held),
                 known=partial(bench.known, held) if held.reuse and guard is None else None,
             )
             drawn = None

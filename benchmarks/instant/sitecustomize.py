@@ -43,8 +43,8 @@ def _scored(group: Group[Any], start: int) -> list[ImageScore]:
     known = group.known(digests) if group.known is not None else {}
     outcomes = []
     for place, digest in enumerate(digests):
-        if group.on_decoded is not None:
-            group.on_decoded()
+        if group.on_progress is not None:
+            group.on_progress()
         outcomes.append(
             ImageScore(
                 index=start + place,

@@ -218,6 +218,31 @@ def test_the_loop_beats_and_stops_when_it_is_told_to(engine: Engine, queue: Queu
         assert jobs.get(session, job).state is JobState.DONE
 
 
+def test_while_the_broker_is_away_the_pauses_grow_and_then_begin_anew(
+    engine: Engine, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_job(engine, [["a"]])
+    queue.away = True
+    pauses: list[float] = []
+
+    class Stop(threading.Event):
+        """Notes for how long it is waited for, and waits for nothing."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            if len(pauses) == 6:
+                queue.away = False
+            if timeout == 0:  # a message was sent
+                queue.away = True
+                add_job(engine, [["b"]])
+            if len(pauses) == 9:
+                self.set()
+            return self.is_set()
+
+    make_scheduler(engine, queue.publish, queue).run("s@here", Stop())
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 0.0, 1.0, 2.0]
+
+
 def test_a_pause_ends_when_a_job_comes_and_when_it_can_end(
     engine: Engine, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,7 +120,7 @@ def test_the_next_group_is_decoded_while_the_one_before_is_scored(
 
     groups = [
         Group(of="a", paths=pictures[:4], known=known),
-        Group(of="b", paths=pictures[4:8], known=known, on_decoded=next_is_read.set),
+        Group(of="b", paths=pictures[4:8], known=known, on_progress=next_is_read.set),
     ]
     runtime = Fingerprints(lanes, first_waits)
     outcomes_of(groups, runtime, threads=2)
@@ -205,7 +205,7 @@ def test_what_the_callback_raises_ends_it_all(pictures: list[Path]) -> None:
         raise LookupError("cancelled")
 
     with pytest.raises(LookupError, match="cancelled"):
-        outcomes_of([Group(of="a", paths=pictures, on_decoded=stop)], Fingerprints())
+        outcomes_of([Group(of="a", paths=pictures, on_progress=stop)], Fingerprints())
     assert working_threads() == 0
 
 
@@ -249,6 +249,98 @@ def test_what_is_known_gets_no_score_and_every_file_is_read_once(
         assert outcome.size == path.stat().st_size
     assert asked == ([10] if alone else [1] * 10), "small ones share a question"
     assert sum(rows for _, rows in runtime.asked) == 5
+
+
+def test_an_endless_input_of_known_images_is_taken_only_a_little_ahead(pictures: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Group[int]]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Group(of=taken, paths=pictures[:4], known=lambda digests: dict.fromkeys(digests, "row"))
+
+    with closing(score_groups(endless(), Fingerprints(), threads=2)) as scored:
+        for _ in range(8):  # long enough for as many as it would take
+            next(scored)
+        assert taken <= 8 + pipeline.PASSING + 3
+    assert working_threads() == 0
+
+
+def test_while_all_is_known_the_next_files_are_read_during_a_look_up(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_is_read = threading.Event()
+    waited: list[bool] = []
+
+    def read(path: Path, *arguments: Any, **options: Any) -> FileBytes:
+        if path == pictures[8]:
+            next_is_read.set()
+        return read_file(path, *arguments, **options)
+
+    def known(digests: Sequence[str]) -> dict[str, object]:
+        return dict.fromkeys(digests, "row")
+
+    def known_later(digests: Sequence[str]) -> dict[str, object]:
+        waited.append(next_is_read.wait(DEADLINE_SECONDS))
+        return known(digests)
+
+    monkeypatch.setattr(pipeline, "read_file", read)
+    groups = [
+        Group(of="a", paths=pictures[:4], known=known),
+        Group(of="b", paths=pictures[4:8], known=known_later),
+        Group(of="c", paths=pictures[8:], known=known),
+    ]
+    found = outcomes_of(groups, Fingerprints(), threads=2)
+    assert waited == [True]
+    assert [outcome.known for outcomes in found.values() for outcome in outcomes] == ["row"] * 10
+
+
+@pytest.mark.parametrize("lanes", [0, 2])
+@pytest.mark.parametrize("alone", [0, 3000, 10**9])
+def test_known_new_large_and_bad_files_keep_their_places_over_several_look_ups(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch, lanes: int, alone: int
+) -> None:
+    monkeypatch.setattr(pipeline, "LOOKED_UP_TOGETHER", 4)
+    monkeypatch.setattr(pipeline, "READ_TOGETHER", 2)
+    monkeypatch.setattr(pipeline, "LOOKED_UP_ALONE_BYTES", alone)
+    remembered = {read_image(pictures[index]).sha256: index for index in (0, 1, 2, 3, 5, 9)}
+    pictures[6].unlink()
+    pictures[8].write_bytes(b"no image")
+
+    def known(digests: Sequence[str]) -> dict[str, object]:
+        return {digest: remembered[digest] for digest in digests if digest in remembered}
+
+    groups = [Group(of="a", paths=pictures, known=known), Group(of="b", paths=pictures[::-1], known=known)]
+    found = outcomes_of(groups, Fingerprints(lanes), batch_size=3, threads=2)
+    for group, order in (("a", range(10)), ("b", range(9, -1, -1))):
+        assert [outcome.index for outcome in found[group]] == list(range(10))
+        for number, outcome in zip(order, found[group], strict=True):
+            bad = {6: Reason.VANISHED, 8: Reason.NOT_AN_IMAGE}.get(number)
+            fresh = bad is None and number in (4, 7)
+            assert outcome.reason == bad
+            assert outcome.known == (number if number in (0, 1, 2, 3, 5, 9) else None)
+            assert outcome.score == (expected(pictures[number]) if fresh else None)
+
+
+def test_what_a_look_up_raises_comes_after_what_was_looked_up_before_it(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "LOOKED_UP_TOGETHER", 4)
+    asked = []
+
+    def known(digests: Sequence[str]) -> dict[str, object]:
+        asked.append(len(digests))
+        if len(asked) == 2:
+            raise RuntimeError("the database is broken")
+        return {}
+
+    seen: list[ImageScore] = []
+    with pytest.raises(RuntimeError, match="broken"):
+        for _, outcomes in score_groups([Group(of="a", paths=pictures, known=known)], Fingerprints(), threads=2):
+            seen += outcomes
+    assert [outcome.index for outcome in seen] == [0, 1, 2, 3]
+    assert working_threads() == 0
 
 
 def test_two_large_images_are_never_in_memory_at_once(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

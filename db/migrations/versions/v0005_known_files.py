@@ -1,5 +1,6 @@
-"""A file that is scanned every day has one verdict of its own and hundreds that were taken over: find it among them."""
+"""A verdict that can be taken over is found at once, however many files have the same bytes."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
@@ -7,5 +8,6 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    op.drop_index("ix_inspection_result_sha256", "inspection_result")
-    op.create_index("ix_inspection_result_sha256_first", "inspection_result", ["sha256", "reused_from", "id"])
+    own = sa.text("reused_from IS NULL AND score IS NOT NULL")
+    columns = ["sha256", "checkpoint_id", "operating_point_id", "engine", "precision", "job_id", "id"]
+    op.create_index("ix_inspection_result_own", "inspection_result", columns, postgresql_where=own, sqlite_where=own)
