@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode, v2
@@ -89,14 +90,19 @@ class AugmentedImages(TorchDataset[Drawn]):
 
     def __getitem__(self, draw: Draw) -> Drawn:
         sample = self._samples[draw.image]
+        largest = Preprocessing(size=_LARGEST_SQUARE * self._size)
         try:
-            picture = read_image(self._root / sample.path)
+            picture = read_image(self._root / sample.path, edge=largest.edge)
         except (Unreadable, StorageTrouble) as fault:
             return self._lost(sample, f"cannot be read any more ({fault})")
         if picture.sha256 != sample.sha256:
             return self._lost(sample, "was changed")
-        edge = min(max(picture.width, picture.height, self._size), _LARGEST_SQUARE * self._size)
-        square = v2.functional.to_pil_image(torch.from_numpy(Preprocessing(size=edge).apply(picture.image)))
+        stored = (picture.width, picture.height)
+        fitting = Preprocessing(size=min(max(*stored, self._size), largest.size))
+        if max(picture.image.size) > fitting.size:
+            # Lanczos: scaled so twice, a picture is as sharp as scaled once by inspection.
+            picture.image.thumbnail((fitting.size, fitting.size), Image.Resampling.LANCZOS, reducing_gap=None)
+        square = v2.functional.to_pil_image(torch.from_numpy(fitting.apply(picture.image, stored)))
         views = np.stack([self._view(square, view, draw.image) for view in draw.views])
         return Drawn(pixels=torch.from_numpy(views), is_defective=sample.is_defective)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# How many times longer than the square's edge a decoded picture's longer side has to be; None: as it is stored.
+_TIMES = {"reduced-2x": 2, "reduced": 1, "full": None}
 MAX_SIZE = 4096  # pixels: a larger edge is a damaged file or a typing error, not a network's input
 
 
@@ -36,9 +38,10 @@ class Preprocessing:
 
     size: int = 224  # edge of the square, in pixels
     resize: Literal["pad"] = "pad"  # scaled to fit, bilinear with antialiasing, centred, padded with the mean colour
-    # reduced: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of its size that is still not smaller than what
-    # it is scaled to. full: at its whole size, as checkpoints before version 0.4 were trained.
-    decode: Literal["reduced", "full"] = "reduced"
+    # reduced-2x: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of its size that is still twice what it is
+    # scaled to: libjpeg's small pictures are sharper than scaled ones, and the other half of the way evens that out.
+    # For older checkpoints: full, at its whole size; reduced, at a size that is just not smaller.
+    decode: Literal["reduced-2x", "reduced", "full"] = "reduced-2x"
     mean: tuple[float, float, float] = IMAGENET_MEAN  # per channel, pixels in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -47,9 +50,10 @@ class Preprocessing:
             raise PreprocessingError(
                 f"resize mode {self.resize!r} is unknown here (known: 'pad'); a newer inspectq may know it"
             )
-        if self.decode not in ("reduced", "full"):
+        if self.decode not in _TIMES:
             raise PreprocessingError(
-                f"decode mode {self.decode!r} is unknown here (known: 'reduced', 'full'); a newer inspectq may know it"
+                f"decode mode {self.decode!r} is unknown here (known: {', '.join(map(repr, _TIMES))}); a newer inspectq "
+                "may know it"
             )
         if not 1 <= self.size <= MAX_SIZE:
             raise PreprocessingError(f"size must be 1 to {MAX_SIZE} pixels, not {self.size}")
@@ -81,7 +85,8 @@ class Preprocessing:
     @property
     def edge(self) -> int | None:
         """How long the longer side of a decoded picture has to be, in pixels, if that is enough; None: as stored."""
-        return self.size if self.decode == "reduced" else None
+        times = _TIMES[self.decode]
+        return None if times is None else times * self.size
 
     @property
     def padding_colour(self) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from trainer.augmentation import AugmentedImages, Draw, Drawn, derived_seed
 from trainer.dataset import Dataset
@@ -38,13 +39,32 @@ def test_an_image_is_decoded_once_for_all_its_views(
 ) -> None:
     read: list[Path] = []
 
-    def noted(path: Path) -> Picture:
+    def noted(path: Path, *, edge: int | None) -> Picture:
         read.append(path)
-        return read_image(path)
+        return read_image(path, edge=edge)
 
     monkeypatch.setattr("trainer.augmentation.read_image", noted)
     assert len(drawn(dataset, small_recipe, 1, 2, 3).pixels) == 3
     assert read == [dataset.root / dataset.part("train")[0].path]
+
+
+@pytest.mark.parametrize("times", [1, 1.5, 2, 3, 4, 6, 8, 12, 20])
+def test_without_chance_training_sees_a_rough_surface_as_sharp_as_inspection_does(
+    tmp_path: Path, small_recipe: Recipe, times: float
+) -> None:
+    edge = round(times * small_recipe.image_size)
+    rough = np.random.default_rng(0).normal(128, 60, (edge, edge, 3)).clip(0, 255).astype(np.uint8)
+    for split in ("train", "test"):
+        for name in ("defective", "ok"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(rough).save(tmp_path / split / name / "a.jpg", quality=95)
+    chance = {"rotation_degrees": 0.0, "flip_probability": 0.0, "crop_scale_min": 1.0, "crop_ratio_max": 1.0}
+    chance |= dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
+    learned = drawn(open_dataset(tmp_path), replace(small_recipe, **chance), 1).pixels[0].numpy().astype(float)
+    preprocessing = Preprocessing(size=small_recipe.image_size)
+    picture = read_image(tmp_path / "train" / "ok" / "a.jpg", edge=preprocessing.edge)
+    inspected = preprocessing.apply(picture.image, (picture.width, picture.height)).astype(float)
+    assert learned.std() == pytest.approx(inspected.std(), rel=0.15)
 
 
 def test_another_seed_draws_other_images(dataset: Dataset, small_recipe: Recipe) -> None:
