@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode, v2
@@ -25,7 +24,7 @@ from trainer.dataset import Sample
 from trainer.recipe import Recipe
 from vision.decode import read_image
 from vision.faults import StorageTrouble, Unreadable
-from vision.preprocessing import Preprocessing
+from vision.preprocessing import Preprocessing, shrunk
 
 
 def build_augmentation(recipe: Recipe, preprocessing: Preprocessing) -> v2.Compose:
@@ -99,10 +98,8 @@ class AugmentedImages(TorchDataset[Drawn]):
             return self._lost(sample, "was changed")
         stored = (picture.width, picture.height)
         fitting = Preprocessing(size=min(max(*stored, self._size), largest.size))
-        if max(picture.image.size) > fitting.size:
-            # Lanczos: scaled so twice, a picture is as sharp as scaled once by inspection.
-            picture.image.thumbnail((fitting.size, fitting.size), Image.Resampling.LANCZOS, reducing_gap=None)
-        square = v2.functional.to_pil_image(torch.from_numpy(fitting.apply(picture.image, stored)))
+        sharp = shrunk(picture.image, fitting.size)
+        square = v2.functional.to_pil_image(torch.from_numpy(fitting.apply(sharp, stored)))
         views = np.stack([self._view(square, view, draw.image) for view in draw.views])
         return Drawn(pixels=torch.from_numpy(views), is_defective=sample.is_defective)
 

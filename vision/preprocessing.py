@@ -52,8 +52,8 @@ class Preprocessing:
             )
         if self.decode not in _TIMES:
             raise PreprocessingError(
-                f"decode mode {self.decode!r} is unknown here (known: {', '.join(map(repr, _TIMES))}); a newer inspectq "
-                "may know it"
+                f"decode mode {self.decode!r} is unknown here (known: {', '.join(map(repr, _TIMES))}); a newer "
+                "inspectq may know it"
             )
         if not 1 <= self.size <= MAX_SIZE:
             raise PreprocessingError(f"size must be 1 to {MAX_SIZE} pixels, not {self.size}")
@@ -118,3 +118,15 @@ class Preprocessing:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise PreprocessingError(f"this preprocessing is unknown here: {error}") from error
+
+
+def shrunk(image: Image.Image, edge: int) -> Image.Image:
+    """A copy whose longer side has at most `edge` pixels, or `image` itself where it is no larger.
+
+    By Lanczos: a picture that is scaled so first, and bilinearly later, is as sharp as one scaled once.
+    """
+    if max(image.size) <= edge:
+        return image
+    scale = edge / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
