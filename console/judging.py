@@ -12,7 +12,7 @@ from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
 from trainer.recording import record_evaluation, record_parity, record_reference
-from vision.checkpoint import read_verified
+from vision.checkpoint import EXPORT, read_verified
 from vision.runtimes import EXPORTED, REFERENCE, file_of, open_runtime
 
 
@@ -55,7 +55,7 @@ class Judge:
         if name in EXPORTED:
             file_digest = file_digest or self._recorded_digest(name)
             file = file_of(name, self.settings.models_folder, self.checkpoint.digest)
-            file_digest = read_verified(file, file_digest)[1]
+            file_digest = read_verified(file, file_digest, anew=EXPORT)[1]
         outcome = self._asked(name, file_digest)
         with writing(self.engine) as session:
             row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)

@@ -177,7 +177,8 @@ def conclude(engine: Engine, job: int) -> ExitCode:
     """Say how the job ended. Done is a success whatever the verdicts are."""
     with reading(engine) as session:
         row, ledger = jobs.get(session, job), jobs.ledger(session, job)
-    say(f"Job {job} is {row.state.value}{f': {row.state_reason}' if row.state_reason else ''}.")
+    why = f": {row.state_reason.rstrip('.')}" if row.state_reason else ""
+    say(f"Job {job} is {row.state.value}{why}.")
     say(
         f"{ledger.submitted} submitted = {ledger.passed} pass + {ledger.failed} fail + {ledger.review} review "
         f"+ {ledger.unreadable} unreadable + {ledger.cancelled} cancelled"

@@ -4,6 +4,7 @@ Paths are bytes, as the operating system has them. Each folder's entries are sor
 the walk is the same every time; only one folder's names per level are in memory.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from operator import itemgetter
 from db.paths import to_text
 from vision.reading import open_folder
 from vision.suffixes import IMAGE_SUFFIXES
+
+# What following a link may come to for good. Whoever reads it as an image says the same in its verdict; anything else
+# is a fault of the storage, which passes.
+_LEADS_NOWHERE = (errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES)
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -84,7 +89,16 @@ def _entries(here: int, place: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
 
 
 def _kind(entry: os.DirEntry[str], name: bytes) -> Found:
-    if entry.is_symlink() and entry.is_dir():
+    if entry.is_symlink() and _leads_to_folder(entry):
         return Found.LINKED_FOLDER
     suffix = os.path.splitext(name)[1].decode("ascii", "replace").lower()
     return Found.IMAGE if suffix in IMAGE_SUFFIXES else Found.OTHER
+
+
+def _leads_to_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_dir()
+    except OSError as error:
+        if error.errno in _LEADS_NOWHERE:
+            return False
+        raise

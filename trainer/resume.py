@@ -6,8 +6,7 @@ kept: every draw of an epoch follows from the recipe's seed and the epoch's numb
 """
 
 import contextlib
-import os
-import secrets
+import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from trainer.errors import TrainerError
+from vision.whole_file import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +44,22 @@ class StateFile:
         self.features = folder / f"training-{key[:24]}.features"
 
     def write(self, state: TrainingState) -> None:
-        """Whole or not at all: an interruption leaves the previous epoch's file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Whole or not at all: an interruption leaves the previous epoch's file. Raises TrainerError."""
         content = {
             "network": state.network,
             "optimizer": state.optimizer,
             "history": [asdict(record) for record in state.history],
         }
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        packed = io.BytesIO()  # into a file that cannot take it torch writes on, and says something else
+        torch.save(content, packed)
         try:
-            with temporary.open("xb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, packed.getvalue())
+        except OSError as error:
+            raise TrainerError(
+                f"The training's state cannot be kept as {self.path} ({error.strerror or error}). Make room there; "
+                "the same command with --resume goes on after the last epoch that was kept."
+            ) from error
 
     def read(self) -> TrainingState | None:
         """The state after the last finished epoch; None where none was finished."""

@@ -85,20 +85,25 @@ class CheckpointInfo:
             ) from error
 
 
-def read_verified(path: Path, expected_digest: str | None = None) -> tuple[bytes, str]:
+# How a file is made anew that is not what it should be.
+TRAIN = "train a model with `inspectq train`"
+EXPORT = "export the model again with `inspectq models export`"
+
+
+def read_verified(path: Path, expected_digest: str | None = None, *, anew: str = TRAIN) -> tuple[bytes, str]:
     """(the file's bytes, their sha256); with `expected_digest` (hex) only if the file is exactly the recorded one.
 
-    Raises CheckpointMissing and CheckpointAltered.
+    Raises CheckpointMissing and CheckpointAltered, which say how a file like this is made `anew`.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointMissing(missing(path)) from error
+        raise CheckpointMissing(f"There is no readable model file at {path}. Put it back, or {anew}.") from error
     digest = hashlib.sha256(content).hexdigest()
     if expected_digest is not None and digest != expected_digest.lower():
         raise CheckpointAltered(
             f"The model file {path} has digest {digest[:12]}, but {expected_digest[:12]} is recorded: "
-            "it was altered or replaced. Put the original file back, or register this one as a new model."
+            f"it was altered or replaced. Put the original file back, or {anew}."
         )
     return content, digest
 
@@ -155,10 +160,6 @@ def _info_from(values: dict[str, Any]) -> CheckpointInfo:
         code_version=values["code_version"],
         created=values["created"],
     )
-
-
-def missing(path: Path) -> str:
-    return f"There is no readable checkpoint at {path}. Put it back, or train a model with `inspectq train`."
 
 
 def _not_a_checkpoint(path: Path) -> str:

@@ -154,10 +154,6 @@ def _checked(state: Any, name: str) -> dict[str, Tensor]:
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
-def _backbone_shapes(state: StateDict) -> dict[str, torch.Size]:
-    return {key: value.shape for key, value in state.items() if not key.startswith("fc.")}
-
-
 def trainable_parameters(network: nn.Module) -> list[nn.Parameter]:
     """What an optimizer should be given: the parameters that are not frozen."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -17,7 +17,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
-from vision.checkpoint import METADATA_KEY, CheckpointFormat, CheckpointInfo, read_verified
+from vision.checkpoint import EXPORT, METADATA_KEY, CheckpointFormat, CheckpointInfo, read_verified
 from vision.runtime import Pixels, Scores, checked
 
 CHECKPOINT_KEY = f"{METADATA_KEY}.checkpoint"  # the digest of the checkpoint that the network was exported from
@@ -36,7 +36,7 @@ class OnnxRuntime:
 
     def __init__(self, path: Path, digest: str | None = None, precision: str = "fp32") -> None:
         """With `digest` only if the file is exactly the recorded one. Raises CheckpointError."""
-        content, self.digest = read_verified(path, digest)
+        content, self.digest = read_verified(path, digest, anew=EXPORT)
         self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -46,7 +46,7 @@ class OnnxRuntime:
             described = self._session.get_modelmeta().custom_metadata_map
             document, self.checkpoint_digest = described[METADATA_KEY], described[CHECKPOINT_KEY]
         except (*_NO_NETWORK, KeyError) as error:
-            raise CheckpointFormat(f"{path} is no network that inspectq has exported. Train a new model.") from error
+            raise CheckpointFormat(f"{path} is no network that inspectq has exported: {EXPORT}.") from error
         self.preprocessing = CheckpointInfo.from_json(document, source=f"The network {path}").preprocessing
 
     def buffer(self, rows: int) -> Pixels:

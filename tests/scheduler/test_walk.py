@@ -42,6 +42,23 @@ def test_other_files_and_linked_folders_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
+def test_a_link_that_leads_nowhere_keeps_no_other_image_waiting(tmp_path: Path) -> None:
+    tree(tmp_path, "a.jpg", "z.jpg")
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    (tmp_path / "dangling.jpg").symlink_to("gone.jpg")
+    (tmp_path / "through-a-file.jpg").symlink_to("a.jpg/b.jpg")
+    (tmp_path / "too-long.jpg").symlink_to("x" * 300 + ".jpg")
+    (tmp_path / "circle").symlink_to("circle")
+    assert images(tmp_path) == [
+        b"a.jpg",
+        b"circle.jpg",
+        b"dangling.jpg",
+        b"through-a-file.jpg",
+        b"too-long.jpg",
+        b"z.jpg",
+    ]
+
+
 def test_a_folder_named_like_an_image_is_a_folder(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg/b.jpg")
     assert images(tmp_path) == [b"a.jpg/b.jpg"]

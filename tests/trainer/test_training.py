@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -149,6 +150,18 @@ def test_a_damaged_state_is_one_sentence(plan: Plan) -> None:
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(TrainerError, match="train without --resume"):
         train(plan(resume=True))
+
+
+def test_a_state_that_the_disk_does_not_take_is_one_sentence(plan: Plan) -> None:
+    made = plan()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        with pytest.raises(TrainerError, match=r"cannot be kept as .* Make room there"):
+            train(made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(made.state_folder.iterdir())
 
 
 def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(

@@ -83,7 +83,7 @@ def test_the_file_of_another_checkpoint_is_refused(exported_model: ExportedModel
 
 
 def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointMissing):
+    with pytest.raises(CheckpointMissing, match="inspectq models export"):
         open_runtime("onnx", tmp_path, "0" * 64)
 
 
