@@ -16,7 +16,7 @@ import torch
 
 from trainer.augmentation import derived_seed
 from trainer.dataset import Dataset, DatasetSnapshot
-from trainer.errors import TrainingInterrupted
+from trainer.errors import TrainerError, TrainingInterrupted
 from trainer.fit import Fit, run_fit
 from trainer.progress import OnStep
 from trainer.recipe import Recipe
@@ -67,7 +67,8 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
     """Train and write the checkpoint.
 
     Raises TrainingInterrupted on Ctrl-C (nothing is written but the state of finished epochs), WeightsError,
-    DeviceUnavailable, TrainingDiverged and DatasetError; after each of them there is no checkpoint.
+    DeviceUnavailable, TrainingDiverged, DatasetError, and TrainerError where a file cannot be written; after each of
+    them there is no checkpoint.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     device = choose_device(plan.device)
@@ -86,6 +87,10 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
         digest = save_checkpoint(plan.checkpoint, network, info)
     except KeyboardInterrupt:
         raise TrainingInterrupted(_stopped(state, plan.recipe)) from None
+    except OSError as error:
+        raise TrainerError(
+            f"The checkpoint cannot be written ({error}). Mend that; the same command with --resume writes it."
+        ) from error
     state.remove()
     return TrainingOutcome(
         checkpoint=plan.checkpoint,

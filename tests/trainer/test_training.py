@@ -3,10 +3,12 @@
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,16 +154,30 @@ def test_a_damaged_state_is_one_sentence(plan: Plan) -> None:
         train(plan(resume=True))
 
 
-def test_a_state_that_the_disk_does_not_take_is_one_sentence(plan: Plan) -> None:
-    made = plan()
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Writing more than `size` bytes to a file is refused, as it is on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        with pytest.raises(TrainerError, match=r"cannot be kept as .* Make room there"):
-            train(made)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_state_that_the_disk_does_not_take_is_one_sentence(plan: Plan) -> None:
+    made = plan()
+    with largest_file(2**20), pytest.raises(TrainerError, match=r"cannot be kept as .* Make room there"):
+        train(made)
     assert not list(made.state_folder.iterdir())
+
+
+def test_a_checkpoint_whose_folder_went_away_is_written_by_resuming(plan: Plan) -> None:
+    made = plan()
+    made = replace(made, checkpoint=made.checkpoint.parent / "unmounted" / "model.safetensors")
+    with pytest.raises(TrainerError, match=r"No such file.* with --resume writes it"):
+        train(made, lambda step: shutil.rmtree(made.checkpoint.parent, ignore_errors=True))
+    assert train(replace(made, resume=True)).resumed_after == made.recipe.epochs
 
 
 def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(
