@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from console.judging import Judge, Judged
 from console.runtimes import parity_fields, parity_line
@@ -16,7 +16,8 @@ from db.settings import Settings
 from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
-from trainer.metrics import classification_table, confusion_table
+from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
+from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
 from trainer.recipe import Recipe
 from trainer.recording import record_training
@@ -85,7 +86,7 @@ def _recorded(engine: Engine, outcome: TrainingOutcome, dataset: Dataset, wanted
             pause = min(pause * 2, 30.0)
 
 
-def printed(judged: Judged) -> str:
+def printed(judged: Judged, prevalence: float | None = None) -> str:
     """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
     metrics = judged.outcome.metrics
     (tp, fn), (fp, tn) = metrics.confusion_rows()
@@ -95,20 +96,26 @@ def printed(judged: Judged) -> str:
         "",
         classification_table(metrics),
         confusion_table(metrics),
-        f"missed: {fn} of {tp + fn} defective{_percent(metrics.miss_rate)}; "
-        f"false alarms: {fp} of {fp + tn} good{_percent(metrics.false_alarm_rate)}",
+        f"missed: {fn} of {tp + fn} defective{_percent(metrics, 'miss_rate')}",
+        f"false alarms: {fp} of {fp + tn} good{_percent(metrics, 'false_alarm_rate')}",
+        f"accuracy {metrics.accuracy:.4f}{_between(metrics, 'accuracy')}",
     ]
     if metrics.auroc is not None and metrics.average_precision is not None:
-        lines.append(f"AUROC {metrics.auroc:.4f}, average precision {metrics.average_precision:.4f}")
+        lines.append(f"AUROC {metrics.auroc:.4f}{_between(metrics, 'auroc')}")
+        lines.append(f"average precision {metrics.average_precision:.4f}{_between(metrics, 'average_precision')}")
+    lines.append("(in brackets: 95% bounds, exact for rates, bootstrap for the last two)")
+    if prevalence is not None:
+        lines.append(_at(prevalence, metrics))
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
     lines += [parity_line(row) for row in judged.runtimes]
     return "\n".join(lines)
 
 
-def machine_readable(judged: Judged) -> dict[str, object]:
-    """The same for scripts."""
+def machine_readable(judged: Judged, prevalence: float | None = None) -> dict[str, object]:
+    """The same for scripts. A figure's 95% bounds are those with _lcl and _ucl behind its name."""
     outcome = judged.outcome
     metrics = outcome.metrics
+    there = None if prevalence is None else at_prevalence(metrics.confusion_rows(), prevalence)
     return {
         "evaluation": f"e{judged.evaluation}",
         "model": judged.model,
@@ -120,22 +127,46 @@ def machine_readable(judged: Judged) -> dict[str, object]:
         "unreadable": len(outcome.skipped),
         "class_names": list(outcome.class_names),
         "confusion_matrix": metrics.confusion_rows(),
-        "accuracy": metrics.accuracy,
-        "miss_rate": metrics.miss_rate,
-        "false_alarm_rate": metrics.false_alarm_rate,
-        "escapes_ppm": metrics.escapes_ppm,
-        "auroc": metrics.auroc,
-        "average_precision": metrics.average_precision,
+        **_bounded(metrics, *BOUNDED),
         "ece": metrics.ece,
         "classes": {
-            line.name: {"precision": line.precision, "recall": line.recall, "f1": line.f1, "support": line.support}
+            line.name: {**_bounded(line, *BOUNDED_OF_CLASS), "support": line.support}
             for line in (*metrics.per_class, metrics.macro, metrics.weighted)
         },
         "engine": outcome.engine,
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
+        "at_prevalence": None if there is None else asdict(there),
     }
 
 
-def _percent(rate: float | None) -> str:
-    return "" if rate is None else f" ({rate:.1%})"
+def _bounded(figures: Metrics | ClassMetrics, *names: str) -> dict[str, float | None]:
+    fields: dict[str, float | None] = {}
+    for name in names:
+        bounds = figures.bounds.get(name)
+        fields[name] = getattr(figures, name)
+        fields[f"{name}_lcl"], fields[f"{name}_ucl"] = (bounds.lcl, bounds.ucl) if bounds else (None, None)
+    return fields
+
+
+def _percent(metrics: Metrics, name: str) -> str:
+    rate, bounds = getattr(metrics, name), metrics.bounds.get(name)
+    return "" if rate is None or bounds is None else f": {rate:.1%} ({bounds.lcl:.1%} to {bounds.ucl:.1%})"
+
+
+def _between(metrics: Metrics, name: str) -> str:
+    bounds = metrics.bounds.get(name)
+    return " (no bounds: the ranking is perfect)" if bounds is None else f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
+
+
+def _at(prevalence: float, metrics: Metrics) -> str:
+    there = at_prevalence(metrics.confusion_rows(), prevalence)
+    if there is None:
+        return f"at a prevalence of {prevalence:.4%} nothing can be said: one class is missing"
+    escapes, precision = there.escapes_ppm_bounds, there.precision_bounds
+    return (
+        f"where {prevalence:.4g} of the parts are defective: {there.escapes_ppm:,.0f} of a million passed would be "
+        f"({escapes.lcl:,.0f} to {escapes.ucl:,.0f}), and "
+        f"{'none' if there.precision is None else f'{there.precision:.1%}'} of the rejected "
+        f"({precision.lcl:.1%} to {precision.ucl:.1%})"
+    )

@@ -50,7 +50,7 @@ class NewTrainingRun:
 
 @dataclass(frozen=True, kw_only=True)
 class NewEvaluation:
-    """A finished evaluation. Rates are None where their denominator is zero."""
+    """A finished evaluation."""
 
     split: str
     threshold: float
@@ -59,15 +59,11 @@ class NewEvaluation:
     device: str
     images: int
     unreadable: int
-    accuracy: float
-    miss_rate: float | None
-    false_alarm_rate: float | None
-    escapes_ppm: float | None
-    auroc: float | None
-    average_precision: float | None
-    ece: float | None
+    figures: dict[
+        str, float | None
+    ]  # accuracy, accuracy_lcl, …, ece, as the columns are named; what is left out is None
     code_version: str
-    class_metrics: Sequence[dict[str, Any]]  # position, name, is_average, precision, recall, f1, support
+    class_metrics: Sequence[dict[str, Any]]  # position, name, is_average, precision, recall, f1, support, their bounds
     cells: Sequence[dict[str, Any]]  # actual, predicted, images
     scores: Sequence[dict[str, Any]]  # path, sha256, actual, score, reason_code
 
@@ -94,8 +90,8 @@ def add_training_run(session: Session, new: NewTrainingRun, dataset: DatasetSnap
 def add_evaluation(session: Session, new: NewEvaluation, *, checkpoint_id: int, dataset: DatasetSnapshot) -> Evaluation:
     """Write an evaluation with its per-class metrics, confusion cells and per-image scores."""
     children = {"class_metrics": ClassMetric, "cells": ConfusionCell, "scores": EvaluationScore}
-    own = {name: value for name, value in vars(new).items() if name not in children}
-    row = Evaluation(checkpoint_id=checkpoint_id, dataset_snapshot_id=dataset.id, **own)
+    own = {name: value for name, value in vars(new).items() if name not in children and name != "figures"}
+    row = Evaluation(checkpoint_id=checkpoint_id, dataset_snapshot_id=dataset.id, **own, **new.figures)
     session.add(row)
     session.flush()
     for name, model in children.items():

@@ -194,12 +194,25 @@ class Evaluation(Base):
     device: Mapped[str] = mapped_column(String(100))
     images: Mapped[int]
     unreadable: Mapped[int]
+    # Each figure with its 95% bounds, two-sided; no bounds where there is no figure, or from before there were any.
     accuracy: Mapped[float]
+    accuracy_lcl: Mapped[float | None]
+    accuracy_ucl: Mapped[float | None]
     miss_rate: Mapped[float | None]  # FN / defective
+    miss_rate_lcl: Mapped[float | None]
+    miss_rate_ucl: Mapped[float | None]
     false_alarm_rate: Mapped[float | None]  # FP / good
+    false_alarm_rate_lcl: Mapped[float | None]
+    false_alarm_rate_ucl: Mapped[float | None]
     escapes_ppm: Mapped[float | None]  # FN per million passed
+    escapes_ppm_lcl: Mapped[float | None]
+    escapes_ppm_ucl: Mapped[float | None]
     auroc: Mapped[float | None]
+    auroc_lcl: Mapped[float | None]
+    auroc_ucl: Mapped[float | None]
     average_precision: Mapped[float | None]
+    average_precision_lcl: Mapped[float | None]
+    average_precision_ucl: Mapped[float | None]
     ece: Mapped[float | None]  # expected calibration error
     code_version: Mapped[str] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(default=database_now())
@@ -221,8 +234,14 @@ class ClassMetric(Base):
     name: Mapped[str] = mapped_column(String(200))
     is_average: Mapped[bool]
     precision: Mapped[float]
+    precision_lcl: Mapped[float | None]
+    precision_ucl: Mapped[float | None]
     recall: Mapped[float]
+    recall_lcl: Mapped[float | None]
+    recall_ucl: Mapped[float | None]
     f1: Mapped[float]
+    f1_lcl: Mapped[float | None]
+    f1_ucl: Mapped[float | None]
     support: Mapped[int]
 
 

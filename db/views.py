@@ -26,6 +26,13 @@ FROM inspection_result r
 JOIN checkpoint c ON c.id = r.checkpoint_id
 JOIN inspection_job j ON j.id = r.job_id"""
 
+
+def _bounded(row: str, *figures: str) -> str:
+    """Each figure and its two 95% bounds."""
+    names = (name for figure in figures for name in (figure, f"{figure}_lcl", f"{figure}_ucl"))
+    return ", ".join(f"{row}.{name} AS {name}" for name in names)
+
+
 VIEWS = {
     # One row per image and job: the verdict that counts.
     "v_results": f"SELECT {_RESULT_COLUMNS} WHERE {_IS_NEWEST_VERDICT}",
@@ -47,16 +54,16 @@ SELECT counted.*, submitted - pass - fail - review - unreadable - cancelled AS o
     GROUP BY j.id, j.state, j.root, c.name, j.submitted
 ) counted""",  # noqa: S608 - built from constants of this module alone
     # One row per evaluated checkpoint and data set.
-    "v_evaluations": """
+    "v_evaluations": f"""
 SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, d.root AS dataset,
     d.fingerprint AS dataset_fingerprint, e.split AS split, e.threshold AS threshold, e.images AS images,
-    e.unreadable AS unreadable, e.accuracy AS accuracy, e.miss_rate AS miss_rate,
-    e.false_alarm_rate AS false_alarm_rate, e.escapes_ppm AS escapes_ppm, e.auroc AS auroc,
-    e.average_precision AS average_precision, e.ece AS ece, e.engine AS engine, e.precision AS precision,
+    e.unreadable AS unreadable, {
+        _bounded("e", "accuracy", "miss_rate", "false_alarm_rate", "escapes_ppm", "auroc", "average_precision")
+    }, e.ece AS ece, e.engine AS engine, e.precision AS precision,
     e.device AS device, e.code_version AS code_version, e.created_at AS time
 FROM evaluation e
 JOIN checkpoint c ON c.id = e.checkpoint_id
-JOIN dataset_snapshot d ON d.id = e.dataset_snapshot_id""",
+JOIN dataset_snapshot d ON d.id = e.dataset_snapshot_id""",  # noqa: S608 - as above
     # One row per cell: images of class `actual` that were predicted as `predicted`.
     "v_confusion_matrix": """
 SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, e.split AS split,
@@ -65,10 +72,10 @@ FROM confusion_cell k
 JOIN evaluation e ON e.id = k.evaluation_id
 JOIN checkpoint c ON c.id = e.checkpoint_id""",
     # One row per line of a classification report.
-    "v_class_metrics": """
+    "v_class_metrics": f"""
 SELECT e.id AS evaluation, c.name AS model, m.position AS position, m.name AS name, m.is_average AS is_average,
-    m.precision AS precision, m.recall AS recall, m.f1 AS f1, m.support AS support
+    {_bounded("m", "precision", "recall", "f1")}, m.support AS support
 FROM class_metric m
 JOIN evaluation e ON e.id = m.evaluation_id
-JOIN checkpoint c ON c.id = e.checkpoint_id""",
+JOIN checkpoint c ON c.id = e.checkpoint_id""",  # noqa: S608 - as above
 }

@@ -74,13 +74,12 @@ def new_evaluation(tp: int, fn: int, fp: int, tn: int) -> NewEvaluation:
         device="cpu",
         images=tp + fn + fp + tn,
         unreadable=0,
-        accuracy=(tp + tn) / (tp + fn + fp + tn),
-        miss_rate=fn / (tp + fn),
-        false_alarm_rate=fp / (fp + tn),
-        escapes_ppm=1e6 * fn / (fn + tn),
-        auroc=None,
-        average_precision=None,
-        ece=None,
+        figures={
+            "accuracy": (tp + tn) / (tp + fn + fp + tn),
+            "miss_rate": fn / (tp + fn),
+            "false_alarm_rate": fp / (fp + tn),
+            "escapes_ppm": 1e6 * fn / (fn + tn),
+        },
         code_version="0",
         class_metrics=[
             {

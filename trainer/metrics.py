@@ -4,8 +4,8 @@ Positive = defective, score = P(defective). Row = true class, column = predicted
 first wherever something is listed. The rates come from scikit-learn; what it does not name is defined here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,14 @@ from sklearn.metrics import (
 )
 
 from db.display import shown
+from trainer.bounds import Bounds, RankingBounds, exact_bounds, f1_bounds, ranking_bounds
 
 # Ten bins, the usual choice since Guo et al. 2017, "On Calibration of Modern Neural Networks".
 _CALIBRATION_BINS = 10
+
+# The figures that have bounds.
+BOUNDED = ("accuracy", "miss_rate", "false_alarm_rate", "escapes_ppm", "auroc", "average_precision")
+BOUNDED_OF_CLASS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class ClassMetrics:
     recall: float
     f1: float
     support: int  # true samples
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)  # of precision, recall and f1; averages have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,8 @@ class Metrics:
     auroc: float | None  # None when one class is missing, or without scores
     average_precision: float | None
     ece: float | None  # expected calibration error of P(defective), ten equal bins
+    # By the names above. Exact for rates, bootstrap for auroc and average_precision; missing where there are none.
+    bounds: Mapping[str, Bounds]
 
     def confusion_rows(self) -> list[list[int]]:
         """[[TP, FN], [FP, TN]]."""
@@ -79,6 +87,11 @@ def compute_metrics(
     cells = confusion_matrix(truth, predicted, labels=[True, False])
     (tp, fn), (fp, tn) = ((int(cell) for cell in row) for row in cells)
     ranked = chances is not None and 0 < truth.sum() < truth.size
+    ranking = (
+        ranking_bounds(truth, chances)
+        if chances is not None and ranked
+        else RankingBounds(auroc=None, average_precision=None)
+    )
     return Metrics(
         samples=int(truth.size),
         accuracy=(tp + tn) / truth.size,
@@ -96,6 +109,14 @@ def compute_metrics(
         auroc=float(roc_auc_score(truth, chances)) if ranked else None,
         average_precision=float(average_precision_score(truth, chances)) if ranked else None,
         ece=None if chances is None else expected_calibration_error(truth, chances),
+        bounds=_known(
+            accuracy=_exact(tp + tn, truth.size),
+            miss_rate=_exact(fn, tp + fn),
+            false_alarm_rate=_exact(fp, fp + tn),
+            escapes_ppm=_exact(fn, fn + tn, of_a_million=True),
+            auroc=ranking.auroc,
+            average_precision=ranking.average_precision,
+        ),
     )
 
 
@@ -143,9 +164,22 @@ def _per_class(
     truth: NDArray[np.bool_], predicted: NDArray[np.bool_], names: tuple[str, str]
 ) -> tuple[ClassMetrics, ...]:
     columns = precision_recall_fscore_support(truth, predicted, labels=[True, False], zero_division=0.0)
+    sides = ((truth, predicted), (~truth, ~predicted))
     return tuple(
-        ClassMetrics(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
-        for name, p, r, f, n in zip(names, *columns, strict=True)
+        ClassMetrics(
+            name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n), bounds=_class_bounds(*side)
+        )
+        for name, side, p, r, f, n in zip(names, sides, *columns, strict=True)
+    )
+
+
+def _class_bounds(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Mapping[str, Bounds]:
+    """Of the class that is true here."""
+    right = int((truth & predicted).sum())
+    return _known(
+        precision=_exact(right, int(predicted.sum())),
+        recall=_exact(right, int(truth.sum())),
+        f1=f1_bounds(truth, predicted) if truth.any() else None,
     )
 
 
@@ -164,3 +198,14 @@ def _average(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], how: str) -
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def _exact(part: int, whole: int, *, of_a_million: bool = False) -> Bounds | None:
+    if whole == 0:
+        return None
+    bounds = exact_bounds(part, whole)
+    return Bounds(lcl=1e6 * bounds.lcl, ucl=1e6 * bounds.ucl) if of_a_million else bounds
+
+
+def _known(**bounds: Bounds | None) -> Mapping[str, Bounds]:
+    return {name: value for name, value in bounds.items() if value is not None}

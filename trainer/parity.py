@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
+
+from trainer.bounds import exact_bounds
 
 FP32_DIFFERENCE = 1e-4  # of an image's scores, at which a runtime in fp32 is refused
 ACCURACY_POINTS = 0.5  # percentage points by which accuracy may fall
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ def compare(reference: Answers, other: Answers) -> Parity:
     """The parity of `other` with the reference; both have answered about at least one image.
 
     Refused is: in fp32 any flipped verdict, and any score that differs by 1e-4 or more; in a lower precision an
-    accuracy more than 0.5 points lower, and a recall below `recall_bound` of the reference; in either an image that
-    only one of the two has a verdict on. Raises ValueError where they were not asked about the same.
+    accuracy more than 0.5 points lower, and a recall below the exact lower bound of the reference's own; in either an
+    image that only one of the two has a verdict on. Raises ValueError where they were not asked about the same.
     """
     if reference.about != other.about:
         raise ValueError("these answers are not about the same checkpoint, images and threshold")
@@ -80,16 +80,6 @@ def compare(reference: Answers, other: Answers) -> Parity:
         accepted=not refusals,
         reason=f"{'; '.join(refusals)}." if refusals else "As good as the reference on these images.",
     )
-
-
-def recall_bound(found: int, defective: int) -> float:
-    """The exact (Clopper-Pearson) lower bound of recall after `found` of `defective` images, two-sided at 95%.
-
-    It is the recall with which so many or more are found in 2.5% of all test sets of this size; 0 where none is.
-    """
-    if found == 0:
-        return 0.0
-    return float(betaincinv(found, defective - found + 1, (1 - CONFIDENCE) / 2))
 
 
 def _of_lost_verdicts(reference: Answers, other: Answers) -> list[str]:
@@ -112,7 +102,7 @@ def _of_lower_precision(reference: Answers, other: Answers) -> list[str]:
     if points > ACCURACY_POINTS + 1e-9:  # 199 of 200 instead of 200 of 200 are half a point, in floating point too
         refusals.append(f"Accuracy falls by {points:.2f} points; it may by {ACCURACY_POINTS:g}")
     (found, defective), (found_here, defective_here) = reference.recall, other.recall
-    bound = recall_bound(found, defective)
+    bound = exact_bounds(found, defective).lcl
     if defective_here and found_here / defective_here < bound:
         refusals.append(
             f"Recall falls from {found / defective:.2%} to {found_here / defective_here:.2%}, "

@@ -1,5 +1,6 @@
 """How do a training and an evaluation become rows? All of them in one transaction, or none."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -12,8 +13,10 @@ from db.models import Checkpoint, RuntimeParity
 from db.models import Evaluation as EvaluationRow
 from db.paths import to_text
 from db.runtimes import NewParity
+from trainer.bounds import Bounds
 from trainer.dataset import DatasetSnapshot, Skip
 from trainer.evaluation import Evaluation
+from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics
 from trainer.parity import Answers, Parity, compare
 from trainer.training import TrainingOutcome
 from vision.runtimes import REFERENCE
@@ -134,32 +137,15 @@ def _run(outcome: TrainingOutcome) -> NewTrainingRun:
 
 
 def _evaluation(judged: Evaluation) -> NewEvaluation:
-    metrics = judged.metrics
-    lines = [*metrics.per_class, metrics.macro, metrics.weighted]
     return NewEvaluation(
         split=judged.split or "all",
         threshold=judged.threshold,
         engine=judged.engine,
         precision=judged.precision,
         device=judged.device,
-        images=metrics.samples,
         unreadable=len(judged.skipped),
-        accuracy=metrics.accuracy,
-        miss_rate=metrics.miss_rate,
-        false_alarm_rate=metrics.false_alarm_rate,
-        escapes_ppm=metrics.escapes_ppm,
-        auroc=metrics.auroc,
-        average_precision=metrics.average_precision,
-        ece=metrics.ece,
         code_version=version("inspectq"),
-        class_metrics=[
-            {"position": position, "is_average": position >= len(metrics.per_class), **asdict(line)}
-            for position, line in enumerate(lines)
-        ],
-        cells=[
-            {"actual": cell.true_class, "predicted": cell.predicted_class, "images": cell.count}
-            for cell in metrics.confusion
-        ],
+        **measured(judged.metrics),
         scores=[
             {
                 "path": to_text(image.path),
@@ -172,6 +158,34 @@ def _evaluation(judged: Evaluation) -> NewEvaluation:
         ]
         + [_unscored(skip) for skip in judged.skipped],
     )
+
+
+def measured(metrics: Metrics) -> dict[str, Any]:
+    """The metrics as the fields of a NewEvaluation."""
+    lines = [*metrics.per_class, metrics.macro, metrics.weighted]
+    return {
+        "images": metrics.samples,
+        "figures": {name: getattr(metrics, name) for name in (*BOUNDED, "ece")} | _limits(metrics.bounds),
+        "class_metrics": [
+            {"position": position, "is_average": position >= len(metrics.per_class), **_class_metric(line)}
+            for position, line in enumerate(lines)
+        ],
+        "cells": [
+            {"actual": cell.true_class, "predicted": cell.predicted_class, "images": cell.count}
+            for cell in metrics.confusion
+        ],
+    }
+
+
+def _class_metric(line: ClassMetrics) -> dict[str, Any]:
+    """With every bound: rows that are inserted together have the same columns."""
+    own = {name: value for name, value in vars(line).items() if name != "bounds"}
+    none = {f"{name}_{side}": None for name in BOUNDED_OF_CLASS for side in ("lcl", "ucl")}
+    return {**own, **none, **_limits(line.bounds)}
+
+
+def _limits(bounds: Mapping[str, Bounds]) -> dict[str, float]:
+    return {f"{name}_{side}": limit for name, both in bounds.items() for side, limit in asdict(both).items()}
 
 
 def _unscored(skip: Skip) -> dict[str, Any]:

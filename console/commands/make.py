@@ -94,9 +94,22 @@ def train(recipe: str, name: str | None, out: Path | None, resume: bool, export:
 @dataset_options
 @click.option("--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True)
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=REFERENCE, show_default=True, help="What is judged.")
+@click.option(
+    "--prevalence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of defective parts on the line, such as 0.01: what the verdicts would be worth there.",
+)
 @DEVICE
 @FORMAT
-def evaluate(model: str, split: str, runtime: str, device: str | None, as_format: str, **options: Any) -> None:
+def evaluate(
+    model: str,
+    split: str,
+    runtime: str,
+    prevalence: float | None,
+    device: str | None,
+    as_format: str,
+    **options: Any,
+) -> None:
     """Judge MODEL on the labelled images of DIR; the evaluation is stored.
 
     Any other runtime than torch is also compared with it; scans use a runtime only while its latest comparison
@@ -106,7 +119,8 @@ def evaluate(model: str, split: str, runtime: str, device: str | None, as_format
 
     needed = ("train", "test") if split == "all" else (split,)
     judged = _judge(model, options, needed, None if split == "all" else split, device).by(runtime)
-    click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
+    as_json = as_format == "json"
+    click.echo(json.dumps(machine_readable(judged, prevalence), indent=2) if as_json else printed(judged, prevalence))
 
 
 def _judge(

@@ -18,6 +18,7 @@ from db.paths import to_text
 from db.results import NewResult
 from db.schema import open_database
 from trainer.metrics import compute_metrics
+from trainer.recording import measured
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 CLASSES = ("defective", "ok")
@@ -170,23 +171,15 @@ class Rows:
         metrics = compute_metrics(
             [image.actual == CLASSES[0] for image in scored], [s >= 0.5 for s in scores], scores, class_names=CLASSES
         )
-        lines = [*metrics.per_class, metrics.macro, metrics.weighted]
-        names = ("accuracy", "miss_rate", "false_alarm_rate", "escapes_ppm", "auroc", "average_precision", "ece")
         new = evaluations.NewEvaluation(
             split="test",
             threshold=0.5,
             engine="torch",
             precision="fp32",
             device="cpu",
-            images=len(scored),
             unreadable=len(images) - len(scored),
-            **{name: getattr(metrics, name) for name in names},
             code_version="1",
-            class_metrics=[{"position": at, "is_average": at > 1, **asdict(line)} for at, line in enumerate(lines)],
-            cells=[
-                {"actual": cell.true_class, "predicted": cell.predicted_class, "images": cell.count}
-                for cell in metrics.confusion
-            ],
+            **measured(metrics),
             scores=[{**asdict(image), "reason_code": "truncated" if image.score is None else None} for image in images],
         )
         with writing(self.engine) as session:

@@ -48,7 +48,9 @@ def test_the_matrix_of_the_reference_is_told_in_figures_and_words(rows: Any, tmp
         "and rejected 6 of 467 good parts (1.3%) ." in words
     )
     assert "defective 126 images 103 81.7% found 23 18.3% missed ok 467 images 6 1.3% false alarm 461 98.7%" in words
-    assert "defective 0.94 0.82 0.88 126 ok 0.95 0.99 0.97 467 accuracy 0.95 593" in words
+    assert "defective 0.94 0.88 to 0.98 0.82 0.74 to 0.88 0.88 " in words
+    assert "accuracy 0.95 0.93 to 0.97 593" in words
+    assert "Miss rate 18.3% 11.9% to 26.1% False alarm rate 1.3% 0.5% to 2.8%" in words
     assert "macro avg 0.95 0.90 0.92 593 weighted avg 0.95 0.95 0.95 593" in words
     assert "epochs 10 weights imagenet" in words
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from trainer.parity import Answers, compare, recall_bound
+from trainer.parity import Answers, compare
 
 
 def answers(*scores: float, defective: int = 0, precision: str = "fp32") -> Answers:
@@ -57,7 +57,6 @@ def test_lower_precision_may_flip_verdicts_and_lose_half_a_point_of_accuracy(pre
 
 def test_lower_precision_that_finds_fewer_defects_than_chance_allows_is_refused_whatever_its_accuracy() -> None:
     reference = classified(10, 0, 0, 990, "fp32")
-    assert recall_bound(10, 10) == pytest.approx(0.6915, abs=1e-4)
     assert compare(reference, classified(7, 3, 0, 990)).accepted
     parity = compare(reference, classified(6, 4, 0, 990))
     assert not parity.accepted
@@ -75,14 +74,6 @@ def test_an_image_without_a_verdict_is_a_refusal(precision: str) -> None:
         parity = compare(one, two)
         assert (parity.accepted, parity.images) == (False, 2)
         assert "verdict on 1 images" in parity.reason
-
-
-@pytest.mark.parametrize(
-    ("found", "defective", "bound"),
-    [(0, 10, 0.0), (0, 0, 0.0), (8, 10, 0.44390), (10, 10, 0.69150), (126, 126, 0.97115)],
-)
-def test_the_bound_of_recall_is_clopper_and_pearsons(found: int, defective: int, bound: float) -> None:
-    assert recall_bound(found, defective) == pytest.approx(bound, abs=1e-5)
 
 
 @pytest.mark.parametrize("other", [{"checkpoint_digest": "e" * 64}, {"split": "all"}, {"threshold": 0.4}])

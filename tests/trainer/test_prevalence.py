@@ -1,0 +1,43 @@
+"""Are the figures of a test set carried over rightly to a line on which defects are rare?"""
+
+import pytest
+
+from trainer.prevalence import at_prevalence
+
+REPORT = [[103, 23], [6, 461]]
+
+
+def test_the_test_sets_own_prevalence_gives_its_own_figures() -> None:
+    there = at_prevalence(REPORT, 126 / 593)
+    assert there is not None
+    assert there.escapes_ppm == pytest.approx(1e6 * 23 / 484)
+    assert there.precision == pytest.approx(103 / 109)
+
+
+def test_rare_defects_hide_among_fewer_parts_and_make_more_alarms_false() -> None:
+    there = at_prevalence(REPORT, 0.01)
+    assert there is not None
+    miss, alarm = 23 / 126, 6 / 467
+    assert there.escapes_ppm == pytest.approx(1e6 * 0.01 * miss / (0.01 * miss + 0.99 * (1 - alarm)))
+    assert there.precision == pytest.approx(0.01 * (1 - miss) / (0.01 * (1 - miss) + 0.99 * alarm))
+    assert there.escapes_ppm_bounds.lcl < there.escapes_ppm < there.escapes_ppm_bounds.ucl
+    assert there.precision_bounds.lcl < there.precision < there.precision_bounds.ucl
+
+
+def test_no_mistake_is_no_certainty() -> None:
+    there = at_prevalence([[59, 0], [0, 100]], 0.01)
+    assert there is not None
+    assert (there.escapes_ppm, there.precision) == (0.0, 1.0)
+    assert there.escapes_ppm_bounds.ucl > 100
+    assert there.precision_bounds.lcl < 0.5
+
+
+def test_where_nothing_is_rejected_there_is_no_precision() -> None:
+    there = at_prevalence([[0, 10], [0, 10]], 0.5)
+    assert there is not None
+    assert there.precision is None
+
+
+@pytest.mark.parametrize("confusion", [[[0, 0], [1, 9]], [[9, 1], [0, 0]]])
+def test_one_class_alone_says_nothing(confusion: list[list[int]]) -> None:
+    assert at_prevalence(confusion, 0.01) is None
