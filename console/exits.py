@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
 _EXPECTED = {
     "trainer.errors.TrainingInterrupted": ExitCode.INTERRUPTED,
     "trainer.errors.TrainingDiverged": ExitCode.ENDED_BADLY,
+    "trainer.errors.TargetRefused": ExitCode.ENDED_BADLY,
     "db.errors.ServiceAway": ExitCode.SERVICE_AWAY,
     "db.errors.InspectqError": ExitCode.WRONG_USAGE,
     "vision.checkpoint.CheckpointError": ExitCode.ENDED_BADLY,

@@ -40,9 +40,9 @@ def lower_bound(found: int, of: int) -> float:
     return _lower(found, of, 1 - CONFIDENCE)
 
 
-def upper_bound(found: int, of: int) -> float:
-    """The exact one-sided 95% upper bound of the rate found / of; 0 of 0 images says nothing: 1."""
-    return _upper(found, of, 1 - CONFIDENCE)
+def upper_bound(found: int, of: int, confidence: float = CONFIDENCE) -> float:
+    """The exact one-sided upper bound of the rate found / of; 0 of 0 images says nothing: 1."""
+    return _upper(found, of, 1 - confidence)
 
 
 def images_needed(target: float) -> int:

@@ -32,3 +32,7 @@ class TrainingDiverged(TrainerError):
 
 class TrainingInterrupted(TrainerError):
     """A person stopped the training; no checkpoint was written, finished epochs can be resumed."""
+
+
+class TargetRefused(TrainerError):
+    """No limits of this model keep the target on these images, or these images are too few to show it."""

@@ -1,0 +1,183 @@
+"""Between which limits of the score does a model pass, reject, and ask a person, so that a target is kept?
+
+A score below `pass_below` is PASS, one from `fail_from` on is FAIL, one between is REVIEW. A defective part is missed
+where it is passed, and a good one is a false alarm where it is failed; in REVIEW a person sees both.
+
+The limits are order statistics of the validation scores, and a target is kept by the exact one-sided 95% bound of
+its rate: with k of n defective images below `pass_below`, the share of all defective parts below it is at most the
+Clopper-Pearson bound of k / n, with 95% confidence, although the limit was read off these very images (Wilks 1941,
+"Determination of sample sizes for setting tolerance limits", Annals of Mathematical Statistics 12:91).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.bounds import images_needed, most_wrong, upper_bound
+from trainer.errors import TargetRefused
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """What the limits are to keep. Rates with 95% confidence; costs on average. At least one rate, or both costs."""
+
+    max_miss_rate: float | None = None  # of the defective parts, those passed
+    max_false_alarm_rate: float | None = None  # of the good parts, those failed
+    max_review_rate: float | None = None  # of all parts, those in REVIEW, at the prevalence
+    cost_miss: float | None = None  # of one missed part, in any currency
+    cost_alarm: float | None = None  # of one good part failed, in the same
+    prevalence: float | None = None  # share of defective parts on the line; None: as among the validation images
+
+    def __post_init__(self) -> None:
+        rates = (self.max_miss_rate, self.max_false_alarm_rate)
+        costs = (self.cost_miss, self.cost_alarm)
+        if (costs[0] is None) != (costs[1] is None):
+            raise TargetRefused("A cost of misses and one of false alarms belong together: give both.")
+        if costs[0] is not None and any(rate is not None for rate in (*rates, self.max_review_rate)):
+            raise TargetRefused("Limits keep rates or save costs: give the one or the other.")
+        if costs[0] is None and all(rate is None for rate in rates):
+            raise TargetRefused("No target: give a miss rate, a false alarm rate, or the costs of both mistakes.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """0 <= pass_below <= fail_from <= 1."""
+
+    pass_below: float
+    fail_from: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What limits make of labelled images."""
+
+    defective: int
+    missed: int  # defective, PASS
+    defective_reviewed: int
+    good: int
+    alarms: int  # good, FAIL
+    good_reviewed: int
+
+    @property
+    def passed(self) -> int:
+        return self.missed + self.good - self.alarms - self.good_reviewed
+
+
+def outcome(truth: Bools, scores: Floats, limits: Limits) -> Outcome:
+    """Count: truth and scores (n,), True for defective."""
+    passed, failed = scores < limits.pass_below, scores >= limits.fail_from
+    between = ~passed & ~failed
+    return Outcome(
+        defective=int(truth.sum()),
+        missed=int((truth & passed).sum()),
+        defective_reviewed=int((truth & between).sum()),
+        good=int((~truth).sum()),
+        alarms=int((~truth & failed).sum()),
+        good_reviewed=int((~truth & between).sum()),
+    )
+
+
+def propose(truth: Bools, scores: Floats, targets: Targets) -> Limits:
+    """The limits that keep the targets on these validation images; truth and scores (n,), True for defective.
+
+    With one rate as the target there is one limit: of those that keep it, the one with the fewest mistakes of the
+    other kind. With both, REVIEW is what lies between where no single limit keeps both. `max_review_rate` with one
+    rate is spent on sparing mistakes of the other kind. Raises TargetRefused where no limits keep the targets, and
+    where one class is missing, of which any limit would be a guess.
+    """
+    for name, images in (("defective", truth), ("good", ~truth)):
+        if not images.any():
+            raise TargetRefused(f"Among the validation images there is no {name} one: limits would be a guess.")
+    limits = _cheapest(truth, scores, targets) if targets.cost_miss is not None else _keeping(truth, scores, targets)
+    if outcome(truth, scores, limits).passed == 0:
+        raise TargetRefused("Only by passing nothing could these targets be kept: the model is not good enough.")
+    return limits
+
+
+def review_bound(found: Outcome, targets: Targets) -> float:
+    """The upper bound, with 95% confidence, of the share of parts in REVIEW at the targets' prevalence."""
+    if targets.prevalence is None:
+        return upper_bound(found.defective_reviewed + found.good_reviewed, found.defective + found.good)
+    # Both classes have to be within their bounds at once (Bonferroni).
+    defective = upper_bound(found.defective_reviewed, found.defective, confidence=0.975)
+    good = upper_bound(found.good_reviewed, found.good, confidence=0.975)
+    return targets.prevalence * defective + (1 - targets.prevalence) * good
+
+
+def _keeping(truth: Bools, scores: Floats, targets: Targets) -> Limits:
+    cuts = _cuts(scores)
+    highest = lowest = None
+    if targets.max_miss_rate is not None:
+        allowed = _allowed(int(truth.sum()), targets.max_miss_rate, "defective")
+        below = np.sort(scores[truth])[allowed]  # with a limit up to here so many are missed
+        highest = cuts[cuts <= below][-1]
+    if targets.max_false_alarm_rate is not None:
+        allowed = _allowed(int((~truth).sum()), targets.max_false_alarm_rate, "good")
+        above = np.sort(scores[~truth])[::-1][allowed]  # with a limit beyond this one so many are alarms
+        beyond = cuts[cuts > above]
+        if not beyond.size:
+            raise TargetRefused(f"A good image scores {above}, and no limit lies beyond that.")
+        lowest = beyond[0]
+    if highest is not None and lowest is not None:
+        if lowest <= highest:  # any limit between the two keeps both targets: as far from either as can be
+            between = cuts[(cuts >= lowest) & (cuts <= highest)]
+            middle = float(between[np.abs(between - (lowest + highest) / 2).argmin()])
+            return Limits(pass_below=middle, fail_from=middle)
+        limits = Limits(pass_below=float(highest), fail_from=float(lowest))
+        _refuse_much_review(truth, scores, limits, targets)
+        return limits
+    single = float(highest if highest is not None else lowest)  # type: ignore[arg-type]  # one of them is a target
+    if targets.max_review_rate is None:
+        return Limits(pass_below=single, fail_from=single)
+    # The farther the other limit, the fewer mistakes of the other kind, and the more to review.
+    others = cuts[cuts >= single] if highest is not None else cuts[cuts <= single][::-1]
+    found = Limits(pass_below=single, fail_from=single)
+    for other in others:
+        wider = Limits(pass_below=min(single, float(other)), fail_from=max(single, float(other)))
+        if review_bound(outcome(truth, scores, wider), targets) > targets.max_review_rate:
+            break
+        found = wider
+    return found
+
+
+def _cheapest(truth: Bools, scores: Floats, targets: Targets) -> Limits:
+    share = float(truth.mean()) if targets.prevalence is None else targets.prevalence
+    cuts = _cuts(scores)
+    missed = np.searchsorted(np.sort(scores[truth]), cuts) / truth.sum()
+    alarms = 1 - np.searchsorted(np.sort(scores[~truth]), cuts) / (~truth).sum()
+    costs = share * missed * (targets.cost_miss or 0) + (1 - share) * alarms * (targets.cost_alarm or 0)
+    cheapest = float(cuts[costs.argmin()])  # of several, the lowest: it misses fewest
+    return Limits(pass_below=cheapest, fail_from=cheapest)
+
+
+def _cuts(scores: Floats) -> Floats:
+    """A limit below all scores, one half-way between each two neighbours, and one above all: sorted, within 0 to 1.
+
+    Half-way, because another runtime's scores differ in their last digits.
+    """
+    distinct = np.unique(scores)
+    return np.unique(np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2, [(distinct[-1] + 1) / 2]]))
+
+
+def _allowed(images: int, target: float, what: str) -> int:
+    allowed = most_wrong(images, target)
+    if allowed is None:
+        raise TargetRefused(
+            f"{images} {what} validation images cannot show a rate of at most {target:g}, not even without a mistake: "
+            f"it takes {images_needed(target)}."
+        )
+    return allowed
+
+
+def _refuse_much_review(truth: Bools, scores: Floats, limits: Limits, targets: Targets) -> None:
+    bound = review_bound(outcome(truth, scores, limits), targets)
+    if targets.max_review_rate is not None and bound > targets.max_review_rate:
+        raise TargetRefused(
+            f"Both rates can be kept only with up to {math.ceil(1000 * bound) / 10:g}% of the parts in REVIEW, "
+            f"more than {targets.max_review_rate:.4g}: the model is not good enough."
+        )
