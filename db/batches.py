@@ -215,7 +215,7 @@ def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, 
     """Arrow i: the batch that is next anyway, for a worker that has the model of the batch `beside` at hand.
 
     None where there is none, or it asks for another model or runtime. One that has not been sent is preferred: a
-    message that comes after all is late, and costs a refused claim. What a fault has met is left to its own message.
+    message that comes after all is late, and costs a refused claim. What a fault has met waits for a shift of its own.
     """
     for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
         for state in (BatchState.PLANNED, BatchState.DISPATCHED):
@@ -242,15 +242,29 @@ def draw(session: Session, beside: Claim, *, worker: str, lease_seconds: float, 
     return None
 
 
+def draw_troubled(session: Session, *, worker: str, lease_seconds: float, token: str) -> Claim | None:
+    """Arrow i for a batch that a fault has met, if one is due, for a worker whose shift is over.
+
+    Its own message would have to wait for room in the window, and then behind all of that: each a shift long.
+    """
+    for job in _jobs_with(session, BatchState.PLANNED, BatchState.DISPATCHED):
+        for state in (BatchState.PLANNED, BatchState.DISPATCHED):
+            values = {"of_job": job.id, "by": worker, "under": token, "seconds": lease_seconds}
+            drawn = session.execute(_drawing(state, troubled=True), values).one_or_none()
+            if drawn is not None:
+                return _claimed(session, drawn.id, token)
+    return None
+
+
 # Built once: a worker asks these of every batch, and building them takes longer than the database's answer.
 @cache
-def _next_up(state: BatchState) -> Select[int]:
+def _next_up(state: BatchState, *, troubled: bool = False) -> Select[int]:
     return (
         select(Batch.id)
         .where(
             Batch.job_id == bindparam("of_job"),
             in_state(state),
-            Batch.faults == 0,
+            Batch.faults > 0 if troubled else Batch.faults == 0,
             _is_due(),
             _has_active_job(),
         )
@@ -261,9 +275,11 @@ def _next_up(state: BatchState) -> Select[int]:
 
 
 @cache
-def _drawing(state: BatchState) -> ReturningUpdate[int, int, list[str], int, datetime | None, datetime]:
+def _drawing(
+    state: BatchState, *, troubled: bool = False
+) -> ReturningUpdate[int, int, list[str], int, datetime | None, datetime]:
     claiming = _claiming(
-        Batch.id == _next_up(state).scalar_subquery(),
+        Batch.id == _next_up(state, troubled=troubled).scalar_subquery(),
         bindparam("by", type_=String),
         bindparam("seconds", type_=Double),
         bindparam("under", type_=String),

@@ -100,13 +100,22 @@ class Inspector:
     def inspect(self, batch: int, attempt: int, on_image: OnImage | None = None) -> str:
         """Inspect a batch, then others of the same model for a while; say in one line what became of them.
 
-        `on_image` is called with its job's number after each image. Raises only what is no fact about an image and
-        no passing fault either, after giving the batches back.
+        Then one that a fault has met, if one is due. `on_image` is called with its job's number after each image.
+        Raises only what is no fact about an image and no passing fault either, after giving the batches back.
         """
         token = uuid4().hex
         first = patiently(lambda: self._claim(batch, attempt, token))
         if first is None:
             return f"batch {batch}, attempt {attempt}: nothing to do (late or repeated message, or the job has ended)"
+        said, went_well = self._shift(first, token, on_image)
+        if not went_well or self._workplace.stopping():
+            return said
+        token = uuid4().hex
+        troubled = self._draw_troubled(token)
+        return said if troubled is None else f"{said}; {self._shift(troubled, token, on_image)[0]}"
+
+    def _shift(self, first: Claim, token: str, on_image: OnImage | None) -> tuple[str, bool]:
+        """(what became of its batches, whether all of them were saved)."""
         shift = Shift(first)
         try:
             with self._leases(shift, token) as leases:
@@ -118,8 +127,8 @@ class Inspector:
                 if isinstance(error, NotSaved):
                     raise error.error from None
                 raise
-            return "; ".join([*told(shift.saved), ended])
-        return "; ".join(told(shift.saved))
+            return "; ".join([*told(shift.saved), ended]), False
+        return "; ".join(told(shift.saved)), all(item.kept for item in shift.saved)
 
     def _ended(self, shift: Shift, error: BaseException) -> str | None:
         """Let go of what the shift still held, each batch in its way. None: the error is nobody's fact and goes on."""
@@ -209,6 +218,15 @@ class Inspector:
                 )
         except ServiceAway as error:
             log.warning("no further batch is drawn: %s", error)
+            return None
+
+    def _draw_troubled(self, token: str) -> Claim | None:
+        place = self._workplace
+        try:
+            with writing(self._engine) as session:
+                return batches.draw_troubled(session, worker=place.name, lease_seconds=place.lease_seconds, token=token)
+        except ServiceAway as error:
+            log.warning("no batch that met a fault is looked for: %s", error)
             return None
 
     def _claim(self, batch: int, attempt: int, token: str) -> Claim | None:

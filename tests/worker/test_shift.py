@@ -62,6 +62,35 @@ def test_one_message_is_enough_for_all_batches_of_a_job(engine: Engine, inspecto
     assert said.startswith(f"job {job}, batches {first}, ")
 
 
+def test_a_batch_that_met_a_fault_is_worked_after_the_shift_and_not_behind_all_messages(
+    engine: Engine, inspector: Inspector, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.shift.SHIFT_SECONDS", -1)
+    job = add_job(engine, PAIRS, root=str(folder))
+    troubled = claim_next(engine)
+    with writing(engine) as session:
+        batches.give_back(session, troubled, fault="its process died", pause_seconds=0)
+    said = inspector.inspect(troubled.batch + 1, 1)
+    assert states(engine) == [(BatchState.DONE, 2, 1), (BatchState.DONE, 1, 0), (BatchState.DISPATCHED, 1, 0)]
+    assert said.count(f"job {job}, batch ") == 2
+
+
+def test_a_worker_that_fails_a_batch_does_not_look_for_another_that_met_a_fault(
+    engine: Engine, inspector: Inspector, folder: Path, digest: str, models_folder: Path
+) -> None:
+    add_job(engine, PAIRS, root=str(folder))
+    troubled = claim_next(engine)
+    with writing(engine) as session:
+        batches.give_back(session, troubled, fault="its process died", pause_seconds=0)
+    (models_folder / f"{digest}.safetensors").unlink()
+    inspector.inspect(troubled.batch + 1, 1)
+    assert [(state, faults) for state, _, faults in states(engine)] == [
+        (BatchState.PLANNED, 1),
+        (BatchState.PLANNED, 1),
+        (BatchState.DISPATCHED, 0),
+    ]
+
+
 def test_a_shift_ends_when_its_time_is_over(
     engine: Engine, inspector: Inspector, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
