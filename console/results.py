@@ -74,7 +74,9 @@ def write_parquet(rows: Iterable[Row], file: Path) -> None:
     import pyarrow.parquet
 
     types = {
-        **dict.fromkeys(("job", "batch", "size", "operating_point", "result", "reused_from"), pyarrow.int64()),
+        **dict.fromkeys(
+            ("job", "batch", "size", "operating_point", "result", "reused_from", "rejudged_from"), pyarrow.int64()
+        ),
         **dict.fromkeys(("width", "height", "revision"), pyarrow.int32()),
         "score": pyarrow.float64(),
         "time": pyarrow.timestamp("us", tz="UTC"),

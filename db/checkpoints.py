@@ -10,13 +10,12 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import audit
+from db import audit, operating_points
 from db.errors import NotFound, Refused
-from db.models import Checkpoint, ModelStatus, OperatingPoint
+from db.models import Checkpoint, ModelStatus
 from db.paths import to_text
 
 SHORTEST_DIGEST_PREFIX = 6  # hex digits; shorter ones look like ids
-DEFAULT_THRESHOLD = 0.5
 LONGEST_NAME = 100
 
 
@@ -39,15 +38,7 @@ def register(session: Session, new: NewCheckpoint, *, actor: str) -> Checkpoint:
     checkpoint = Checkpoint(status=ModelStatus.CANDIDATE, **vars(new))
     session.add(checkpoint)
     session.flush()
-    session.add(
-        OperatingPoint(
-            checkpoint_id=checkpoint.id,
-            version=1,
-            pass_below=DEFAULT_THRESHOLD,
-            fail_from=DEFAULT_THRESHOLD,
-            origin="default",
-        )
-    )
+    operating_points.add_default(session, checkpoint)
     audit.record(session, actor=actor, action="model.register", subject=f"model:{new.digest}", name=new.name)
     return checkpoint
 
@@ -108,12 +99,6 @@ def newest_approved(session: Session) -> Checkpoint:
 def every(session: Session) -> Sequence[Checkpoint]:
     """All checkpoints, newest first."""
     return session.scalars(select(Checkpoint).order_by(Checkpoint.id.desc())).all()
-
-
-def current_operating_point(session: Session, checkpoint: Checkpoint) -> OperatingPoint:
-    """The latest version of the limits by which this checkpoint's scores are judged."""
-    query = select(OperatingPoint).where(OperatingPoint.checkpoint_id == checkpoint.id)
-    return session.scalars(query.order_by(OperatingPoint.version.desc()).limit(1)).one()
 
 
 def set_status(session: Session, checkpoint: Checkpoint, status: ModelStatus, *, actor: str) -> None:

@@ -37,6 +37,7 @@ SERVICE_RIGHTS = {
     "evaluation_score": _ADD,
     "runtime_parity": _ADD,
     "operating_point": _ADD,  # other limits are another version
+    "operating_point_approval": _ADD,
     "checkpoint": f"{_ADD}, UPDATE (status)",  # approved or retired; its digest stands for the bytes of the model
     "inspection_job": _CHANGE,
     "batch": _CHANGE,

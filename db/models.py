@@ -162,7 +162,10 @@ class Checkpoint(Base):
 
 
 class OperatingPoint(Base):
-    """The limits a score is judged by: below `pass_below` PASS, from `fail_from` on FAIL, REVIEW between."""
+    """The limits a score is judged by: below `pass_below` PASS, from `fail_from` on FAIL, REVIEW between.
+
+    Never changed: other limits are another version.
+    """
 
     __tablename__ = "operating_point"
     __table_args__ = (
@@ -175,8 +178,26 @@ class OperatingPoint(Base):
     version: Mapped[int]
     pass_below: Mapped[float]
     fail_from: Mapped[float]
-    origin: Mapped[str] = mapped_column(String(100))
+    origin: Mapped[str] = mapped_column(String(100))  # "default", "targets" or "by hand"
+    targets: Mapped[dict[str, Any] | None]  # what they were to keep, as trainer.operating_point names it
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))  # whose scores they were read off
+    proposed_by: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(default=database_now())
+    checkpoint: Mapped["Checkpoint"] = relationship()
+    approval: Mapped["OperatingPointApproval | None"] = relationship()
+
+
+class OperatingPointApproval(Base):
+    """Who answers for an operating point, and why. Without such a row it is UNAPPROVED."""
+
+    __tablename__ = "operating_point_approval"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    operating_point_id: Mapped[int] = mapped_column(ForeignKey("operating_point.id"), unique=True)
+    approved_by: Mapped[str] = mapped_column(String(200))  # as they signed
+    reason: Mapped[str] = mapped_column(Text)
+    account: Mapped[str] = mapped_column(String(200))  # that typed it
+    approved_at: Mapped[datetime] = mapped_column(default=database_now())
 
 
 class Evaluation(Base):
@@ -436,6 +457,8 @@ class InspectionResult(Base):
     time: Mapped[datetime] = mapped_column(default=database_now())
     # The verdict on an identical file that was taken over, with its score, limits and runtime: no network was asked.
     reused_from: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("inspection_result.id"))
+    # The verdict whose score was judged anew by other limits: no image was read.
+    rejudged_from: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("inspection_result.id"))
 
 
 class ServiceHeartbeat(Base):

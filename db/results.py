@@ -38,6 +38,7 @@ COLUMNS = (
     "revision",
     "result",
     "reused_from",
+    "rejudged_from",
 )
 _FETCH_ROWS = 1000  # rows in memory at a time: a job may have millions
 
@@ -172,7 +173,7 @@ def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[Ne
 
 
 _RESULTS = Base.metadata.tables["inspection_result"]  # the table, not the class: rows by the hundred, and no objects
-_COPIED = tuple(column.name for column in _RESULTS.columns if column.name != "id")
+_COPIED = tuple(column.name for column in _RESULTS.columns if column.name not in ("id", "rejudged_from"))
 _COPY = f"COPY inspection_result ({', '.join(_COPIED)}) FROM STDIN"
 
 
@@ -210,6 +211,11 @@ def of_job(
     rows = session.execute(query.execution_options(yield_per=_FETCH_ROWS))
     for row in rows.mappings():
         yield dict(row)
+
+
+def newest_of_job(job: int) -> Select[int]:
+    """The ids of the verdicts of the job that count."""
+    return select(_v_results.c.result).where(_v_results.c.job == job)
 
 
 def unreadable_paths(session: Session, job: int) -> list[str]:

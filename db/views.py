@@ -21,7 +21,8 @@ _RESULT_COLUMNS = f"""
     r.reason_code AS reason_code, r.detail AS detail,
     c.name AS model, c.digest AS checkpoint_digest, r.operating_point_id AS operating_point,
     r.engine AS engine, r.precision AS precision, r.device AS device, r.worker AS worker,
-    r.time AS time, r.revision AS revision, r.reused_from AS reused_from, r.id AS result, j.root AS root
+    r.time AS time, r.revision AS revision, r.reused_from AS reused_from,
+    r.rejudged_from AS rejudged_from, r.id AS result, j.root AS root
 FROM inspection_result r
 JOIN checkpoint c ON c.id = r.checkpoint_id
 JOIN inspection_job j ON j.id = r.job_id"""

@@ -4,7 +4,7 @@ import getpass
 import os
 from pathlib import Path
 
-from db import checkpoints, jobs
+from db import checkpoints, jobs, operating_points
 from db.engine import Engine, writing
 from db.errors import Refused
 from db.models import ModelStatus
@@ -39,7 +39,7 @@ def submit(
             session,
             root=to_text(os.fspath(root)),
             checkpoint=checkpoint,
-            operating_point=checkpoints.current_operating_point(session, checkpoint),
+            operating_point=operating_points.current(session, checkpoint),
             priority=priority,
             batch_images=batch_images,
             submitted_by=person(),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from db import batches, checkpoints, evaluations, jobs, plans
+from db import batches, checkpoints, evaluations, jobs, operating_points, plans
 from db.batches import Claim
 from db.checkpoints import NewCheckpoint
 from db.engine import Engine, Session, writing
@@ -115,7 +115,7 @@ def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0, reus
             session,
             root=root,
             checkpoint=model,
-            operating_point=checkpoints.current_operating_point(session, model),
+            operating_point=operating_points.current(session, model),
             priority=priority,
             batch_images=2,
             submitted_by="tester",

@@ -12,7 +12,7 @@ from console.files import whole
 from console.options import DEVICE, FORMAT, chosen_dataset, chosen_recipe, dataset_options, recipe_options
 from console.runtimes import parity_fields, parity_line
 from console.terminal import say
-from db import checkpoints, evaluations, runtimes
+from db import checkpoints, evaluations, operating_points, runtimes
 from db.engine import reading, writing
 from db.models import Evaluation, ModelStatus
 from db.schema import open_database
@@ -184,7 +184,7 @@ def show(model: str, as_format: str) -> None:
     with reading(open_database(settings().effective_database_url)) as session:
         checkpoint = checkpoints.find(session, model)
         run = checkpoint.training_run
-        point = checkpoints.current_operating_point(session, checkpoint)
+        point = operating_points.current(session, checkpoint)
         fields = {
             "id": checkpoint.id,
             "name": checkpoint.name,

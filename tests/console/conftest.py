@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import Engine
 
-from db import batches, checkpoints, evaluations, jobs, plans
+from db import batches, checkpoints, evaluations, jobs, operating_points, plans
 from db.engine import writing
 from db.models import Disposition, ModelStatus
 from db.paths import to_text
@@ -123,15 +123,18 @@ class Rows:
             checkpoint = checkpoints.register(session, model, actor="test")
             if approved:
                 checkpoints.set_status(session, checkpoint, ModelStatus.APPROVED, actor="test")
-            point = checkpoints.current_operating_point(session, checkpoint)
-            point.pass_below, point.fail_from = limits
+            if limits != (0.5, 0.5):
+                point = operating_points.propose(
+                    session, checkpoint, pass_below=limits[0], fail_from=limits[1], actor="test"
+                )
+                operating_points.approve(session, point, by="Q. Engineer", reason="A test.", account="test")
             return checkpoint.id
 
     def add_job(self, root: Path, verdicts: Sequence[Verdict], *, finished: bool = True) -> int:
         """A job over `verdicts`, done as scheduler and worker do it; returns its id."""
         with writing(self.engine) as session:
             checkpoint = checkpoints.find(session, "castings-1")
-            point = checkpoints.current_operating_point(session, checkpoint)
+            point = operating_points.current(session, checkpoint)
             job = jobs.submit(
                 session,
                 root=to_text(str(root)),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from db import batches, checkpoints, results
+from db import batches, checkpoints, operating_points, results
 from db.engine import Engine, reading, writing
-from db.models import InspectionResult, OperatingPoint
+from db.models import InspectionResult
 from db.settings import Settings
 from tests.rows import add_job
 from vision.torch_runtime import TorchRuntime
@@ -108,8 +108,8 @@ def test_what_was_judged_in_another_way_is_judged_anew(
     with writing(engine) as session:
         if other == "operating point":
             model = checkpoints.find(session, digest)
-            limits = {"version": 2, "pass_below": 0.1, "fail_from": 0.2, "origin": "test"}
-            session.add(OperatingPoint(checkpoint_id=model.id, **limits))
+            point = operating_points.propose(session, model, pass_below=0.1, fail_from=0.2, actor="test")
+            operating_points.approve(session, point, by="M. Keller", reason="A test.", account="test")
         else:
             session.execute(update(InspectionResult).values({other: "another"}))
     found = rows_of(engine, scanned(engine, inspector, folder, NAMES))
