@@ -42,7 +42,8 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        short = f"{value:.4g}"  # but a limit just below 1 is not 1
+        return short if float(short) not in (0.0, 1.0) or float(short) == value else f"{value:.10g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{escape(shown(str(name)))} {_cell(part)}" for name, part in value.items())
     if isinstance(value, list):

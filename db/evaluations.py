@@ -16,6 +16,7 @@ from db.errors import NotFound
 from db.models import ClassMetric, ConfusionCell, DatasetSnapshot, Evaluation, EvaluationScore, TrainingRun
 
 _FETCH_ROWS = 1000
+_REFERENCE = ("torch", "fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,17 @@ def newest(
         Evaluation.checkpoint_id == checkpoint_id, Evaluation.engine == engine, Evaluation.precision == precision
     )
     return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+
+def newest_by_runtime(session: Session, checkpoint_id: int, split: str) -> Sequence[Evaluation]:
+    """The newest evaluation of each engine and precision on that split, the reference's first."""
+    rows = session.scalars(
+        _whole()
+        .where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.split == split)
+        .order_by(Evaluation.id.desc())
+    ).all()
+    newest = {(row.engine, row.precision): row for row in reversed(rows)}
+    return sorted(newest.values(), key=lambda row: ((row.engine, row.precision) != _REFERENCE, row.id))
 
 
 def of_reference(

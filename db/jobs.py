@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, column, func, select, table, update
 from sqlalchemy.orm import Session, joinedload
 
-from db import audit, batches, results
+from db import audit, batches, operating_points, results
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import NotFound, Refused
@@ -108,11 +108,14 @@ def submit(
 
 
 def get(session: Session, job: int) -> InspectionJob:
-    """The job with its checkpoint and operating point. Raises NotFound."""
+    """The job with its checkpoint, its operating point and that one's approval. Raises NotFound."""
     found = session.get(
         InspectionJob,
         job,
-        options=[joinedload(InspectionJob.checkpoint), joinedload(InspectionJob.operating_point)],
+        options=[
+            joinedload(InspectionJob.checkpoint),
+            joinedload(InspectionJob.operating_point).joinedload(OperatingPoint.approval),
+        ],
     )
     if found is None:
         raise NotFound(f"There is no job {job}. `inspectq jobs list` shows those there are.")
@@ -290,6 +293,7 @@ def summary(job: InspectionJob) -> dict[str, Any]:
         "model": job.checkpoint.name,
         "checkpoint_digest": job.checkpoint.digest,
         "operating_point": job.operating_point_id,
+        "limits": operating_points.approval_words(job.operating_point),
         "priority": job.priority,
         "revision": job.revision,
         "reuse": job.reuse,

@@ -180,7 +180,7 @@ class OperatingPoint(Base):
     fail_from: Mapped[float]
     origin: Mapped[str] = mapped_column(String(100))  # "default", "targets" or "by hand"
     targets: Mapped[dict[str, Any] | None]  # what they were to keep, as trainer.operating_point names it
-    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))  # whose scores they were read off
+    evaluation_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("evaluation.id"))  # whose scores were read
     proposed_by: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(default=database_now())
     checkpoint: Mapped["Checkpoint"] = relationship()

@@ -14,6 +14,7 @@ from db.errors import NotFound, Refused
 from db.models import Checkpoint, Evaluation, OperatingPoint, OperatingPointApproval
 
 DEFAULT_LIMIT = 0.5
+UNAPPROVED = "UNAPPROVED"
 _LONGEST_NAME = 200
 
 
@@ -110,6 +111,13 @@ def of_checkpoint(session: Session, checkpoint: Checkpoint) -> Sequence[Operatin
     """All versions, newest first."""
     query = _whole().where(OperatingPoint.checkpoint_id == checkpoint.id)
     return session.scalars(query.order_by(OperatingPoint.version.desc())).all()
+
+
+def approval_words(point: OperatingPoint) -> str:
+    """Who answers for it, or that nobody does."""
+    if point.approval is None:
+        return UNAPPROVED
+    return f"approved by {point.approval.approved_by} on {point.approval.approved_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _whole() -> Select[OperatingPoint]:

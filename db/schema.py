@@ -1,5 +1,7 @@
 """Do the tables fit this code, and how are they brought up to date?"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -56,7 +58,7 @@ def upgrade(engine: Engine) -> None:
     from alembic.config import Config
 
     writer = engine.execution_options(inspectq_writes=True)
-    with explained(engine), writer.begin() as connection:
+    with explained(engine), writer.connect() as connection, _unchecked(connection), connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         _drop_views(connection)
@@ -66,6 +68,33 @@ def upgrade(engine: Engine) -> None:
         command.upgrade(config, "head")
         for name, query in VIEWS.items():
             connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+        _refuse_dangling(connection)
+
+
+@contextmanager
+def _unchecked(connection: Connection) -> Iterator[None]:
+    """Alembic changes a table of SQLite by putting a copy in its place, to which other rows refer all the while.
+
+    So references are checked at the end instead, as SQLite's own manual has it ("Making Other Kinds Of Table Schema
+    Changes"). The pragma counts only outside of a transaction.
+    """
+    driver = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite" or driver is None:
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _refuse_dangling(connection: Connection) -> None:
+    """Raise where a row refers to one that is not there; the transaction is not committed then."""
+    if connection.dialect.name == "sqlite":
+        dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if dangling is not None:
+            raise SchemaMismatch(f"A row of table {dangling[0]} refers to one of {dangling[2]} that is not there.")
 
 
 def _drop_views(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """The commands about jobs and verdicts: scan, jobs, results, report."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ from console.options import FORMAT, LARGEST_ID
 from console.results import Format, print_table, write_csv, write_json, write_parquet
 from console.terminal import say
 from db import jobs, results
-from db.engine import reading, writing
+from db.engine import Engine, reading, writing
 from db.errors import NotFound, ServiceAway
 from db.explanation import explain, open_batches
 from db.models import OPEN_JOBS, Disposition, JobState
@@ -65,6 +65,10 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool
     )
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
+    with reading(engine) as session:
+        point = jobs.get(session, job).operating_point
+        if point.approval is None:
+            say(f"Its limits, operating point {point.id}, are UNAPPROVED: inspectq threshold propose, then approve.")
     if wait or not chosen.broker_url:
         code = _see_through(job)
         if profile:
@@ -206,16 +210,21 @@ def _stream(out: Path | None) -> Iterator[IO[str]]:
 
 
 @click.command()
-@click.argument("subject", metavar="JOB|EVALUATION")
+@click.argument("subject", metavar="JOB|EVALUATION|OPERATING POINT")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The HTML file to write.")
 def report(subject: str, out: Path) -> None:
-    """One HTML file about a job (a number, such as 7) or an evaluation (such as e7)."""
-    from console.report import write_evaluation_report, write_job_report
+    """One HTML file about a job (such as 7), an evaluation (such as e7) or an operating point (such as op7)."""
+    from console.report import write_evaluation_report, write_job_report, write_limits_report
 
     engine = open_database(settings().effective_database_url)
-    number = subject.removeprefix("e")
-    if not number.isdecimal() or not number.isascii() or int(number) > LARGEST_ID:
-        raise NotFound(f"{subject!r} is neither a job (a number, such as 7) nor an evaluation (such as e7).")
-    write = write_job_report if number == subject else write_evaluation_report
+    writers: dict[str, Callable[[Engine, int, Path], None]] = {
+        "": write_job_report,
+        "e": write_evaluation_report,
+        "op": write_limits_report,
+    }
+    number = subject.lstrip("eop")
+    write = writers.get(subject.removesuffix(number))
+    if write is None or not number.isdecimal() or not number.isascii() or int(number) > LARGEST_ID:
+        raise NotFound(f"{subject!r} is no job (7), no evaluation (e7) and no operating point (op7).")
     write(engine, int(number), out)
     say(f"The report is in {out}")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from console.report.curves import Counts, Curves, Floats
+from console.report.curves import Counts, Curves, Floats, bin_edges, count_scores
 
 # matplotlib wants a colour; these stand for the page's CSS variables and are replaced by them in the SVG.
 _INKS = {
@@ -83,20 +83,42 @@ def verdict_histogram(edges: Floats, counts: Counts, limits: tuple[float, float]
         return _svg(figure, key)
 
 
-def class_histograms(edges: Floats, defective: Counts, good: Counts, at: float, size: Size, *, key: str) -> Markup:
-    """Scores of the defective images above, of the good ones below; in full on the wrong side of the threshold."""
+def class_histograms(
+    edges: Floats, defective: Counts, good: Counts, limits: tuple[float, float], size: Size, *, key: str
+) -> Markup:
+    """Scores of the defective images above, of the good ones below; in full on the wrong side of the limits.
+
+    limits: (pass_below, fail_from); what lies between has the colour of REVIEW.
+    """
     middles = (edges[:-1] + edges[1:]) / 2
+    pass_below, fail_from = limits
+    above = ["fail" if mid < pass_below else "fail-soft" if mid >= fail_from else "review" for mid in middles]
+    below = ["pass-soft" if mid < pass_below else "pass" if mid >= fail_from else "review" for mid in middles]
     with mpl.rc_context(_STYLE):
         figure, (upper, lower) = _canvas(size, panels=2)
-        _bars(upper, edges, defective, [_INKS["fail" if mid < at else "fail-soft"] for mid in middles])
-        _bars(lower, edges, good, [_INKS["pass" if mid >= at else "pass-soft"] for mid in middles])
+        _bars(upper, edges, defective, [_INKS[name] for name in above])
+        _bars(lower, edges, good, [_INKS[name] for name in below])
         for axes in (upper, lower):
             _count_axis(axes, np.concatenate([defective, good]))
-        _limit_lines(upper, [at])
-        _limit_lines(lower, [at], labelled=False)
+        _limit_lines(upper, sorted(set(limits)))
+        _limit_lines(lower, sorted(set(limits)), labelled=False)
         upper.tick_params(labelbottom=False)
         _score_axis(lower)
         return _svg(figure, key)
+
+
+def both_class_histograms(
+    defective: Floats, good: Floats, limits: tuple[float, float], *, key: str
+) -> dict[str, Markup]:
+    """`class_histograms` of these scores for wide and for narrow pages; nothing where there is no score."""
+    if not defective.size and not good.size:
+        return {}
+    edges = bin_edges(*limits)
+    counts = (count_scores(defective, edges), count_scores(good, edges))
+    return {
+        "wide": class_histograms(edges, *counts, limits, WIDE_PAIR, key=f"{key}-wide"),
+        "narrow": class_histograms(edges, *counts, limits, NARROW_PAIR, key=f"{key}-narrow"),
+    }
 
 
 def roc_chart(points: Curves, here: tuple[float, float] | None, *, key: str) -> Markup:
@@ -164,13 +186,21 @@ def _score_axis(axes: Axes) -> None:
 
 
 def _limit_lines(axes: Axes, limits: Sequence[float], *, labelled: bool = True) -> None:
-    close = len(limits) == 2 and limits[1] - limits[0] < _CLOSE
-    sides = ["right", "left"] if close else ["center"] * len(limits)
-    for at, side in zip(limits, sides, strict=True):
+    for at in limits:
         axes.axvline(at, color=_INKS["ink"], linewidth=1.25, linestyle=(0, (4, 3)))
-        if labelled:
-            up = axes.get_xaxis_transform()
-            axes.text(at, 1.02, f"{at:.4g}", transform=up, ha=side, va="bottom", weight="bold")
+    if not labelled:
+        return
+    close = len(limits) == 2 and limits[1] - limits[0] < _CLOSE
+    labels = {sum(limits) / 2: " to ".join(map(_limit, limits))} if close else {at: _limit(at) for at in limits}
+    for at, label in labels.items():
+        side = "left" if at < _CLOSE else "right" if at > 1 - _CLOSE else "center"
+        axes.text(at, 1.02, label, transform=axes.get_xaxis_transform(), ha=side, va="bottom", weight="bold")
+
+
+def _limit(at: float) -> str:
+    """Four digits, or as many as show that it is neither 0 nor 1."""
+    short = f"{at:.4g}"
+    return short if float(short) not in (0.0, 1.0) or float(short) == at else f"{at:.10g}"
 
 
 def _unit_square(axes: Axes, across: str, upward: str, here: tuple[float, float] | None) -> None:
@@ -186,12 +216,13 @@ def _unit_square(axes: Axes, across: str, upward: str, here: tuple[float, float]
 
 
 def _svg(figure: Figure, key: str) -> Markup:
-    """The figure as an element of the page. `key` is put before every id: a page holds several charts."""
+    """The figure as an element of the page. `key` is put before every id: a page holds several charts. Its last part,
+    behind a hyphen if there is one, is the element's class."""
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", transparent=True, metadata=_NO_METADATA)
     svg = drawn.getvalue()
     svg = svg[svg.index("<svg") :]
-    opening = rf'<svg viewBox="\1" class="{key}" aria-hidden="true">'
+    opening = rf'<svg viewBox="\1" class="{key.rpartition("-")[2]}" aria-hidden="true">'
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', opening, svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'xlink:href="#', 'href="#', svg)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from console.report import charts, page
-from console.report.curves import Floats, bin_edges, count_scores, curves
+from console.report.curves import Floats, curves
 from console.report.judgement import Judgement, judgement
 from console.report.thumbnails import Exhibit, exhibit, explanation
 from db import evaluations
@@ -99,14 +99,7 @@ def _gallery(root: str, rows: Sequence[EvaluationScore], total: int) -> dict[str
 
 def _histograms(facts: _Facts) -> dict[str, Any]:
     at = facts.evaluation.threshold
-    edges = bin_edges(at)
-    defective, good = count_scores(facts.defective, edges), count_scores(facts.good, edges)
-    if not defective.sum() and not good.sum():
-        return {}
-    return {
-        "wide": charts.class_histograms(edges, defective, good, at, charts.WIDE_PAIR, key="wide"),
-        "narrow": charts.class_histograms(edges, defective, good, at, charts.NARROW_PAIR, key="narrow"),
-    }
+    return charts.both_class_histograms(facts.defective, facts.good, (at, at), key="scores")
 
 
 def _curves(facts: _Facts) -> dict[str, Any]:

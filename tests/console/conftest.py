@@ -167,15 +167,24 @@ class Rows:
                 jobs.finish(session, ready)
         return job
 
-    def add_evaluation(self, model: int, root: Path, images: Sequence[Judged], *, twins: int = 0) -> int:
-        """A test of `model` on `images` with the threshold 0.5; returns its id."""
+    def add_evaluation(
+        self,
+        model: int,
+        root: Path,
+        images: Sequence[Judged],
+        *,
+        twins: int = 0,
+        split: str = "test",
+        own: bool = False,
+    ) -> int:
+        """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
         scored = [image for image in images if image.score is not None]
         scores = [image.score for image in scored]
         metrics = compute_metrics(
             [image.actual == CLASSES[0] for image in scored], [s >= 0.5 for s in scores], scores, class_names=CLASSES
         )
         new = evaluations.NewEvaluation(
-            split="test",
+            split=split,
             threshold=0.5,
             engine="torch",
             precision="fp32",
@@ -186,7 +195,9 @@ class Rows:
             scores=[{**asdict(image), "reason_code": "truncated" if image.score is None else None} for image in images],
         )
         with writing(self.engine) as session:
-            dataset = evaluations.snapshot(session, _dataset(str(root), twins, fingerprint=f"{model:064}"))
+            dataset = evaluations.snapshot(
+                session, _dataset(str(root), twins, fingerprint="f" * 64 if own else f"{model:064}")
+            )
             return evaluations.add_evaluation(session, new, checkpoint_id=model, dataset=dataset).id
 
 

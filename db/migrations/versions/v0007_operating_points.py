@@ -10,13 +10,14 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("operating_point") as point:
-        point.add_column(sa.Column("targets", sa.JSON(), nullable=True))
-        point.add_column(sa.Column("evaluation_id", _ID, nullable=True))
-        point.add_column(sa.Column("proposed_by", sa.String(length=200), nullable=True))
-        point.create_foreign_key(
-            op.f("fk_operating_point_evaluation_id_evaluation"), "evaluation", ["evaluation_id"], ["id"]
-        )
+    # In plain SQL, here and below, SQLite adds a column in place. Alembic would copy the table and drop the old one, to
+    # which other rows refer, and of verdicts there are millions.
+    for column in (
+        "targets JSON",
+        "proposed_by VARCHAR(200)",
+        "evaluation_id BIGINT CONSTRAINT fk_operating_point_evaluation_id_evaluation REFERENCES evaluation (id)",
+    ):
+        op.execute(f"ALTER TABLE operating_point ADD COLUMN {column}")
     op.create_table(
         "operating_point_approval",
         sa.Column("id", _ID, nullable=False),
@@ -33,7 +34,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operating_point_approval")),
         sa.UniqueConstraint("operating_point_id", name=op.f("uq_operating_point_approval_operating_point_id")),
     )
-    # In plain SQL SQLite adds the column in place; Alembic's way would copy millions of verdicts.
     op.execute(
         "ALTER TABLE inspection_result ADD COLUMN rejudged_from BIGINT "
         "CONSTRAINT fk_inspection_result_rejudged_from_inspection_result REFERENCES inspection_result (id)"

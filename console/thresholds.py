@@ -1,0 +1,170 @@
+"""What do limits make of a model's labelled images, and how are they proposed, approved and told?"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from console.terminal import shown
+from db import checkpoints, evaluations, operating_points
+from db.engine import Session
+from db.errors import Refused
+from db.models import Checkpoint, Evaluation, OperatingPoint
+from trainer.bounds import upper_bound
+from trainer.operating_point import Bools, Floats, Limits, Outcome, Targets, outcome, propose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gives:
+    """What an operating point makes of the images of one evaluation."""
+
+    evaluation: int
+    split: str
+    engine: str
+    precision: str
+    outcome: Outcome
+
+
+def propose_limits(
+    session: Session, model: str, targets: Targets, *, evaluation: int | None, actor: str
+) -> OperatingPoint:
+    """Read limits off validation scores and keep them as a proposal. Raises TargetRefused, Refused and NotFound."""
+    checkpoint = checkpoints.find(session, model)
+    source = _validation(session, checkpoint) if evaluation is None else evaluations.get(session, evaluation)
+    _refuse_seen(checkpoint, source)
+    truth, scores = labelled(session, source)
+    limits = propose(truth, scores, targets)
+    return operating_points.propose(
+        session,
+        checkpoint,
+        **asdict(limits),
+        actor=actor,
+        targets={name: value for name, value in asdict(targets).items() if value is not None},
+        evaluation=source,
+    )
+
+
+def labelled(session: Session, row: Evaluation) -> tuple[Bools, Floats]:
+    """(is it defective, P(defective)) of every image of an evaluation that could be read."""
+    pairs = list(evaluations.labelled_scores(session, row.id))
+    truth = np.array([actual == row.dataset.positive_class for actual, _ in pairs], dtype=bool)
+    return truth, np.array([score for _, score in pairs], dtype=np.float64)
+
+
+def outcomes(session: Session, point: OperatingPoint) -> list[Gives]:
+    """On the images that the limits were read off, then on the test images, as each runtime scored those."""
+    limits = Limits(pass_below=point.pass_below, fail_from=point.fail_from)
+    rows: list[Evaluation] = []
+    if point.evaluation_id is not None:
+        rows.append(evaluations.get(session, point.evaluation_id))
+    rows += [
+        row
+        for row in evaluations.newest_by_runtime(session, point.checkpoint_id, "test")
+        if row.id != point.evaluation_id
+    ]
+    return [
+        Gives(
+            evaluation=row.id,
+            split=row.split,
+            engine=row.engine,
+            precision=row.precision,
+            outcome=outcome(*labelled(session, row), limits),
+        )
+        for row in rows
+    ]
+
+
+def fields(point: OperatingPoint, gives: Sequence[Gives] = ()) -> dict[str, Any]:
+    """For scripts."""
+    approval = point.approval
+    return {
+        "operating_point": point.id,
+        "model": point.checkpoint.name,
+        "version": point.version,
+        "pass_below": point.pass_below,
+        "fail_from": point.fail_from,
+        "origin": point.origin,
+        "targets": point.targets,
+        "evaluation": None if point.evaluation_id is None else f"e{point.evaluation_id}",
+        "proposed_by": point.proposed_by,
+        "created_at": point.created_at.isoformat(),
+        "approved": approval is not None,
+        "approved_by": approval.approved_by if approval else None,
+        "approved_at": approval.approved_at.isoformat() if approval else None,
+        "reason": approval.reason if approval else None,
+        "gives": [_gives(each) for each in gives],
+    }
+
+
+def printed(point: OperatingPoint, gives: Sequence[Gives]) -> str:
+    """For a person."""
+    review = "" if point.pass_below == point.fail_from else ", REVIEW between"
+    lines = [
+        f"Operating point {point.id}, version {point.version} of model {shown(point.checkpoint.name)}: "
+        f"PASS below {point.pass_below!r}, FAIL from {point.fail_from!r}{review}",
+        f"{point.origin}{_targets(point.targets)}; {shown(operating_points.approval_words(point))}",
+    ]
+    if point.approval is not None:
+        lines.append(f"because: {shown(point.approval.reason)}")
+    for each in gives:
+        found = each.outcome
+        images = found.defective + found.good
+        reviewed = found.defective_reviewed + found.good_reviewed
+        which = "all" if each.split == "all" else f"the {each.split}"
+        lines += [
+            "",
+            f"on {which} images, evaluation e{each.evaluation} ({each.engine} {each.precision})",
+            f"  missed        {_rate(found.missed, found.defective)} defective",
+            f"  false alarms  {_rate(found.alarms, found.good)} good",
+            f"  to review     {_rate(reviewed, images)} images",
+        ]
+    if gives:
+        lines += ["", "(at most: the exact one-sided 95% bound)"]
+    return "\n".join(lines)
+
+
+def _validation(session: Session, checkpoint: Checkpoint) -> Evaluation:
+    for row in evaluations.newest_by_runtime(session, checkpoint.id, "validation"):
+        return row
+    raise Refused(
+        f"Model {checkpoint.name} has no validation scores: it was trained without a validation part. Evaluate it on "
+        "labelled images that it has not seen (inspectq evaluate MODEL DIR --split all) and name that evaluation: "
+        "--evaluation eN"
+    )
+
+
+def _refuse_seen(checkpoint: Checkpoint, source: Evaluation) -> None:
+    if source.checkpoint_id != checkpoint.id:
+        raise Refused(f"Evaluation e{source.id} is of another model than {checkpoint.name}.")
+    own = checkpoint.training_run.dataset_snapshot_id == source.dataset_snapshot_id
+    if own and source.split != "validation":
+        what = "what it was tested on" if source.split == "test" else "images that it has learned from"
+        raise Refused(
+            f"Evaluation e{source.id} is of {what}: limits that are read off those cannot be trusted. "
+            "Use its validation images, or another data set."
+        )
+
+
+def _gives(each: Gives) -> dict[str, Any]:
+    found = each.outcome
+    return {
+        "evaluation": f"e{each.evaluation}",
+        "split": each.split,
+        "engine": each.engine,
+        "precision": each.precision,
+        **asdict(found),
+        "miss_rate_bound": upper_bound(found.missed, found.defective),
+        "false_alarm_rate_bound": upper_bound(found.alarms, found.good),
+    }
+
+
+def _rate(part: int, whole: int) -> str:
+    if whole == 0:
+        return "none of 0"
+    return f"{part} of {whole}: {part / whole:.2%}, at most {upper_bound(part, whole):.2%} of the"
+
+
+def _targets(targets: dict[str, Any] | None) -> str:
+    named = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in (targets or {}).items())
+    return f" ({named})" if named else ""
