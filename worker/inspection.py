@@ -47,6 +47,8 @@ LONGEST_WAIT_SECONDS = 5.0
 PAUSE_SECONDS = 8.0
 LONGEST_PAUSE_SECONDS = 120.0
 REST_SECONDS = 1.0
+# After a shift, for batches that a fault has met: as long as a shift, so that neither kind keeps the other waiting.
+TROUBLED_SECONDS = 10.0
 MODELS_KEPT = 2  # jobs of an old and a new model side by side; each takes about 50 MB
 
 # What no attempt and no other worker can change.
@@ -100,19 +102,25 @@ class Inspector:
     def inspect(self, batch: int, attempt: int, on_image: OnImage | None = None) -> str:
         """Inspect a batch, then others of the same model for a while; say in one line what became of them.
 
-        Then one that a fault has met, if one is due. `on_image` is called with its job's number after each image.
-        Raises only what is no fact about an image and no passing fault either, after giving the batches back.
+        Then those that a fault has met and that are due, for about as long. `on_image` is called with its job's number
+        after each image. Raises only what is no fact about an image and no passing fault either, after giving the
+        batches back.
         """
         token = uuid4().hex
         first = patiently(lambda: self._claim(batch, attempt, token))
         if first is None:
             return f"batch {batch}, attempt {attempt}: nothing to do (late or repeated message, or the job has ended)"
         said, went_well = self._shift(first, token, on_image)
-        if not went_well or self._workplace.stopping():
-            return said
-        token = uuid4().hex
-        troubled = self._draw_troubled(token)
-        return said if troubled is None else f"{said}; {self._shift(troubled, token, on_image)[0]}"
+        lines, ends_at = [said], time.monotonic() + TROUBLED_SECONDS
+        while went_well and not self._workplace.stopping():
+            token = uuid4().hex
+            troubled = self._draw_troubled(token)
+            if troubled is None:
+                break
+            said, went_well = self._shift(troubled, token, on_image)
+            lines.append(said)
+            went_well &= time.monotonic() < ends_at
+        return "; ".join(lines)
 
     def _shift(self, first: Claim, token: str, on_image: OnImage | None) -> tuple[str, bool]:
         """(what became of its batches, whether all of them were saved)."""

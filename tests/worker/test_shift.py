@@ -62,17 +62,28 @@ def test_one_message_is_enough_for_all_batches_of_a_job(engine: Engine, inspecto
     assert said.startswith(f"job {job}, batches {first}, ")
 
 
-def test_a_batch_that_met_a_fault_is_worked_after_the_shift_and_not_behind_all_messages(
-    engine: Engine, inspector: Inspector, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("seconds", "worked"), [(60, 2), (-1, 1)])
+def test_batches_that_met_a_fault_are_worked_after_the_shift_and_not_behind_all_messages(
+    engine: Engine,
+    inspector: Inspector,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    worked: int,
 ) -> None:
     monkeypatch.setattr("worker.shift.SHIFT_SECONDS", -1)
+    monkeypatch.setattr("worker.inspection.TROUBLED_SECONDS", seconds)
     job = add_job(engine, PAIRS, root=str(folder))
-    troubled = claim_next(engine)
+    first = claim_next(engine)
     with writing(engine) as session:
-        batches.give_back(session, troubled, fault="its process died", pause_seconds=0)
-    said = inspector.inspect(troubled.batch + 1, 1)
-    assert states(engine) == [(BatchState.DONE, 2, 1), (BatchState.DONE, 1, 0), (BatchState.DISPATCHED, 1, 0)]
-    assert said.count(f"job {job}, batch ") == 2
+        second = batches.claim(session, first.batch + 1, 1, worker="w@h", lease_seconds=60)
+        assert second is not None
+        for held in (first, second):
+            batches.give_back(session, held, fault="its process died", pause_seconds=0)
+    said = inspector.inspect(first.batch + 2, 1)
+    after = [(BatchState.DONE, 2, 1)] * worked + [(BatchState.PLANNED, 2, 1)] * (2 - worked)
+    assert states(engine) == [*after, (BatchState.DONE, 1, 0)]
+    assert said.count(f"job {job}, batch ") == 1 + worked
 
 
 def test_a_worker_that_fails_a_batch_does_not_look_for_another_that_met_a_fault(
