@@ -11,7 +11,9 @@ from db.settings import Settings
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
+from trainer.recipe import Recipe
 from trainer.recording import record_evaluation, record_parity, record_reference
+from trainer.validation import held_out
 from vision.checkpoint import EXPORT, read_verified
 from vision.runtimes import EXPORTED, REFERENCE, file_of, open_runtime
 
@@ -35,6 +37,14 @@ class Judge:
     checkpoint: Checkpoint
     dataset: Dataset
     judging: Judging
+    trained_by: Recipe | None = None  # None: the model was trained on other images
+
+    @property
+    def parted(self) -> Dataset:
+        """The data set with what was held out of its training images as the split "validation"."""
+        if self.trained_by is None:
+            return self.dataset
+        return held_out(self.dataset, share=self.trained_by.validation_share, seed=self.trained_by.seed)
 
     def by_reference(self) -> Judged:
         """Evaluate the checkpoint itself, by PyTorch in fp32."""
@@ -75,7 +85,7 @@ class Judge:
         try:
             with progress_bar() as progress:
                 progress.add_task("Exporting for ONNX Runtime", total=None)
-                files = export(self.settings.models_folder, self.checkpoint.digest, self.dataset)
+                files = export(self.settings.models_folder, self.checkpoint.digest, self.parted)
         except DatasetError as error:
             say(f"Not exported: {error}")
             return ()
@@ -87,8 +97,9 @@ class Judge:
         runtime = open_runtime(name, folder, digest, file_digest, device)
         what = "the saved file" if name == REFERENCE else name
         with progress_bar() as progress:
-            task = progress.add_task(f"Evaluating {what}", total=len(self.dataset.part(self.judging.split)))
-            return judge(runtime, digest, self.dataset, self.judging, lambda: progress.advance(task))
+            parted = self.parted
+            task = progress.add_task(f"Evaluating {what}", total=len(parted.part(self.judging.split)))
+            return judge(runtime, digest, parted, self.judging, lambda: progress.advance(task))
 
     def _reference_row(self) -> int | None:
         with reading(self.engine) as session:

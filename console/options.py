@@ -66,6 +66,8 @@ _ABOUT = {
     "flip_probability": "Mirrored left to right.",
     "crop_scale_min": "Smallest share of the area that a crop keeps.",
     "crop_ratio_max": "Longest shape of a crop.",
+    "validation_share": "Share of the training images that the network does not learn from: limits are read off their "
+    "scores (inspectq threshold propose).",
     "seed": "Of everything that is drawn.",
     "num_workers": "Processes that read and augment. Where the CPU has no more cores than that: one per core, which "
     "compute the frozen layers, too.",

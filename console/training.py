@@ -64,8 +64,11 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
         checkpoint=checkpoint,
         dataset=dataset,
         judging=Judging(device=wanted.device),
+        trained_by=recipe,
     )
     judged = judge.by_reference()
+    if recipe.validation_share:
+        replace(judge, judging=replace(judge.judging, split="validation")).by_reference()
     others = judge.by("torch-bf16").runtimes if judged.outcome.device != "cpu" else ()
     return replace(judged, runtimes=(*others, *(judge.by_exports() if wanted.export else ())))
 

@@ -122,9 +122,15 @@ def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[Evaluation]:
 def newest(
     session: Session, checkpoint_id: int, *, engine: str = "torch", precision: str = "fp32"
 ) -> Evaluation | None:
-    """The newest evaluation of a checkpoint with this engine and precision, by default the reference's."""
+    """The newest evaluation with this engine and precision, by default the reference's.
+
+    Not of images that the model has learned from, or that its limits are read off.
+    """
     query = _whole().where(
-        Evaluation.checkpoint_id == checkpoint_id, Evaluation.engine == engine, Evaluation.precision == precision
+        Evaluation.checkpoint_id == checkpoint_id,
+        Evaluation.engine == engine,
+        Evaluation.precision == precision,
+        Evaluation.split.not_in(("train", "validation")),
     )
     return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
 

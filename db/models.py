@@ -140,6 +140,7 @@ class TrainingRun(Base):
     resumed: Mapped[bool]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
+    dataset: Mapped[DatasetSnapshot] = relationship()
 
 
 class Checkpoint(Base):

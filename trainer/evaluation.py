@@ -24,7 +24,7 @@ OnImage = Callable[[], None]
 class Judging:
     """What is judged, and from which score on an image counts as defective."""
 
-    split: str | None = "test"  # "train", "test", or None for every image
+    split: str | None = "test"  # "train", "validation", "test", or None for every image
     threshold: float = 0.5  # score >= threshold is defective
     device: str = "auto"
     batch_size: int = 32
@@ -95,6 +95,11 @@ def judge(
     except StorageTrouble as trouble:
         raise DatasetError(f"An image of {dataset.root} cannot be read just now: {trouble}. Try again.") from trouble
     images, lost = _judge(samples, scores, dataset, judging.threshold)
+    if not samples and judging.split == "validation":
+        raise DatasetError(
+            f"The model held no image of {dataset.root} out for validation: it was trained on other images, "
+            "or without --validation-share."
+        )
     if not images:
         raise DatasetError(f"No image of {dataset.root} ({judging.split or 'all'}) can be read: nothing to judge.")
     return Evaluation(

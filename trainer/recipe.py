@@ -59,6 +59,8 @@ class Recipe:
     jitter_contrast: float = 0.1
     jitter_saturation: float = 0.1
     jitter_hue: float = 0.02  # turns of the colour circle, from -x to +x
+    # Share of each class's training images that the network does not learn from, but that limits are read off.
+    validation_share: float = 0.0
     seed: int = 0
     num_workers: int = 4  # processes that read and augment (what else: trainer/batches.py); 0: this one
     precision: Precision = "float32"  # of the backbone; bfloat16 is several times faster where the CPU has AMX
@@ -135,6 +137,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("jitter_contrast", 0, 1),
     ("jitter_saturation", 0, 1),
     ("jitter_hue", 0, 0.5),
+    ("validation_share", 0, 0.5),
     ("seed", 0, 2**63 - 1),
     ("num_workers", 0, 256),
 )

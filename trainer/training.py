@@ -21,6 +21,7 @@ from trainer.fit import Fit, run_fit
 from trainer.progress import OnStep
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile
+from trainer.validation import held_out
 from vision.checkpoint import ARCHITECTURE, CheckpointInfo
 from vision.network import Network, PretrainedWeights, build_network, freeze_backbone, load_weights
 from vision.preprocessing import Preprocessing
@@ -78,7 +79,8 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
         state.remove()
     before = state.read()
     resumed_after = 0 if before is None else len(before.history)
-    fit = Fit(dataset=plan.dataset, recipe=plan.recipe, device=torch.device(device), state=state, on_step=on_step)
+    parted = held_out(plan.dataset, share=plan.recipe.validation_share, seed=plan.recipe.seed)
+    fit = Fit(dataset=parted, recipe=plan.recipe, device=torch.device(device), state=state, on_step=on_step)
     network = _fresh_network(plan.recipe, weights)
     plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     try:

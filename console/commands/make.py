@@ -92,7 +92,7 @@ def train(recipe: str, name: str | None, out: Path | None, resume: bool, export:
 @click.command()
 @click.argument("model")
 @dataset_options
-@click.option("--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True)
+@click.option("--split", type=click.Choice(["test", "validation", "train", "all"]), default="test", show_default=True)
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=REFERENCE, show_default=True, help="What is judged.")
 @click.option(
     "--prevalence",
@@ -117,7 +117,7 @@ def evaluate(
     """
     from console.training import machine_readable, printed
 
-    needed = ("train", "test") if split == "all" else (split,)
+    needed = {"all": ("train", "test"), "validation": ("train",)}.get(split, (split,))
     judged = _judge(model, options, needed, None if split == "all" else split, device).by(runtime)
     as_json = as_format == "json"
     click.echo(json.dumps(machine_readable(judged, prevalence), indent=2) if as_json else printed(judged, prevalence))
@@ -129,17 +129,22 @@ def _judge(
     """A judge of MODEL on the images of DIR; `split` None: on all of them."""
     from console.judging import Judge
     from trainer.evaluation import Judging
+    from trainer.recipe import Recipe
 
     chosen = settings()
     engine = open_database(chosen.effective_database_url)
     with reading(engine) as session:
         checkpoint = checkpoints.find(session, model)
+        run = checkpoint.training_run
+        recipe, trained_on = Recipe.from_dict(run.recipe), run.dataset.fingerprint
+    dataset = chosen_dataset(options, needed=needed)
     return Judge(
         engine=engine,
         settings=chosen,
         checkpoint=checkpoint,
-        dataset=chosen_dataset(options, needed=needed),
+        dataset=dataset,
         judging=Judging(split=split, device=device or chosen.device),
+        trained_by=recipe if dataset.fingerprint == trained_on else None,
     )
 
 

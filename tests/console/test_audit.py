@@ -48,7 +48,7 @@ def test_untouched_records_are_whole(engine: Engine, capsys: pytest.CaptureFixtu
         (
             "INSERT INTO inspection_result SELECT 99, job_id, batch_id, 'z.jpg', revision, sha256, size, width, "
             "height, score, label, disposition, reason_code, detail, checkpoint_id, operating_point_id, engine, "
-            "precision, device, worker, time, NULL FROM inspection_result WHERE path = 'c.jpg'",
+            "precision, device, worker, time, NULL, NULL FROM inspection_result WHERE path = 'c.jpg'",
             {"jobs_that_do_not_add_up": [1]},
         ),
     ],

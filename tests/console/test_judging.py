@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from db.settings import settings_with
 from tests.console.shell import Said, type_here
 from tests.exports import ExportedModel
 from tests.rows import add_model
+from trainer.errors import DatasetError
 from trainer.evaluation import Judging
+from trainer.recipe import report_recipe
 from vision.checkpoint import CheckpointAltered
 from vision.runtimes import file_of
 
@@ -95,6 +98,29 @@ def test_a_runtime_is_judged_again_only_from_the_file_that_was_compared(judge: J
     file.write_bytes(content)
     with pytest.raises(CheckpointAltered):
         judge.by("onnx")
+
+
+def test_what_was_held_out_of_the_training_images_is_judged_as_the_validation_part(judge: Judge) -> None:
+    held = replace(
+        judge,
+        trained_by=report_recipe(validation_share=0.25),
+        judging=Judging(split="validation", device="cpu"),
+    )
+    outcome = held.by_reference().outcome
+    train = {sample.path for sample in judge.dataset.part("train")}
+    assert {image.path for image in outcome.images} < train
+    assert {image.is_defective for image in outcome.images} == {True, False}
+    with reading(judge.engine) as session:
+        (row,) = evaluations.newest_by_runtime(session, judge.checkpoint.id, "validation")
+        assert row.dataset.fingerprint == judge.dataset.fingerprint
+        assert evaluations.newest(session, judge.checkpoint.id) is None, "nothing that tells how good it is"
+
+
+def test_a_model_that_held_nothing_out_has_no_validation_part(judge: Judge) -> None:
+    for recipe in (None, report_recipe()):
+        held = replace(judge, trained_by=recipe, judging=Judging(split="validation", device="cpu"))
+        with pytest.raises(DatasetError, match=r"held no image of .* out for validation"):
+            held.by_reference()
 
 
 def test_the_line_says_what_came_of_it() -> None:

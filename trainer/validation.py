@@ -1,0 +1,43 @@
+"""Which training images does the network not learn from, so that they can decide when to stop and where limits lie?
+
+The validation part is drawn from the training images alone, the same one for the same seed; the test images are
+never asked. Files of the same bytes stay on one side.
+"""
+
+import os
+from dataclasses import replace
+
+from trainer.dataset import Dataset
+from trainer.errors import DatasetError
+from trainer.split import stratified_split
+
+
+def held_out(dataset: Dataset, *, share: float, seed: int) -> Dataset:
+    """The same data set, with about `share` of each class's training images as the split "validation".
+
+    The fingerprint stays: the part follows from it, the share and the seed. Raises DatasetError where a class has
+    too few training images to have some on both sides.
+    """
+    if share == 0:
+        return dataset
+    train = dataset.part("train")
+    chosen = stratified_split(
+        [os.fsencode(sample.path) for sample in train],
+        [sample.label for sample in train],
+        test_share=share,
+        seed=seed,
+        groups=[sample.sha256.encode() for sample in train],
+    )
+    paths = {sample.path for sample, is_chosen in zip(train, chosen, strict=True) if is_chosen}
+    samples = tuple(
+        replace(sample, split="validation") if sample.split == "train" and sample.path in paths else sample
+        for sample in dataset.samples
+    )
+    for label in dataset.class_names:
+        of_class = [sample.path in paths for sample in train if sample.label == label]
+        if not any(of_class) or all(of_class):
+            raise DatasetError(
+                f"The class {label!r} has too few training images to hold {share:.0%} of them out for validation: "
+                "add images of it, or use --validation-share 0."
+            )
+    return replace(dataset, samples=samples)
