@@ -52,7 +52,8 @@ dataset_options = Composed(
 
 # What a person should know about a value of the recipe beside its name, type and default.
 _ABOUT = {
-    "freeze_backbone": "Train the head alone; with --weights none the whole network is trained.",
+    "train_from": "The first part of the network that learns; the parts before it are frozen. stem, and always so with "
+    "--weights none: the whole network.",
     "image_size": "Edge of what the network sees, in pixels.",
     "epochs": "Rounds through the training images.",
     "batch_size": "Images per step.",
@@ -71,7 +72,7 @@ _ABOUT = {
     "seed": "Of everything that is drawn.",
     "num_workers": "Processes that read and augment. Where the CPU has no more cores than that: one per core, which "
     "compute the frozen layers, too.",
-    "precision": "Of the frozen layers while training.",
+    "precision": "Of the network, but for the head, while training.",
 }
 
 

@@ -1,6 +1,6 @@
-"""What do the layers before the head say of a picture?
+"""What do the frozen layers say of a picture?
 
-Where they are frozen, each BatchNorm is a fixed scale and shift and is folded into the convolution before it: the
+Frozen, each BatchNorm is a fixed scale and shift and is folded into the convolution before it: the
 same features (to about a millionth), one pass over the activations less per layer.
 """
 
@@ -11,45 +11,47 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from trainer.recipe import Recipe
-from vision.network import Network
+from vision.network import Network, layers_before, shape_before
 from vision.preprocessing import Preprocessing
 
-WIDTH = 512  # numbers that ResNet18 says of a picture
 ROWS_ON_A_CPU = 8  # whose activations stay in a core's cache: a sixth faster than 32
 
 
 class Backbone:
-    """Pixels to features, on the device of the network that it is made of.
+    """Pixels to what the first part that learns is given, on the device of the network that it is made of.
 
-    Frozen, it is a copy that builds no graph; otherwise it is the network's own layers, in the network's mode.
+    A copy of the frozen layers that builds no graph. Where the whole network learns there are none, and the features
+    are the normalised pixels.
     """
 
     def __init__(self, network: Network, recipe: Recipe) -> None:
-        layers = nn.Sequential(*(child for name, child in network.named_children() if name != "fc"), nn.Flatten())
-        self.frozen = recipe.freeze_backbone
         self.device = network.fc.weight.device
-        self._layers = folded(layers) if self.frozen else layers
+        self._layers = folded(layers_before(network, recipe.train_from))
+        self.shape = shape_before(recipe.train_from, recipe.image_size)  # of one image's features
         self._half = recipe.precision == "bfloat16"
         self._preprocessing = Preprocessing(size=recipe.image_size)
-        # At once, however many views of an image come together. Layers that learn see whole batches.
-        self._rows = recipe.batch_size
-        if self.frozen and self.device.type == "cpu":
-            self._rows = min(self._rows, ROWS_ON_A_CPU)
+        # At once, however many views of an image come together.
+        self._rows = min(recipe.batch_size, ROWS_ON_A_CPU) if self.device.type == "cpu" else recipe.batch_size
+
+    @property
+    def computes(self) -> bool:
+        """Whether there is a frozen layer."""
+        return len(self._layers) > 0
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """float32 (n, 512) on the backbone's device, of uint8 (n, 3, size, size) on any."""
+        """float32 (n, 512) or (n, C, H, W) on the backbone's device, of uint8 (n, 3, size, size) on any."""
         return torch.cat([self._features(rows) for rows in torch.split(pixels, self._rows)])
 
+    @torch.no_grad()
     def _features(self, pixels: Tensor) -> Tensor:
         pixels = pixels.to(self.device, non_blocking=True)
-        learning = not self.frozen
-        with torch.set_grad_enabled(learning), torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
             squares = self._preprocessing.normalise(pixels).contiguous(memory_format=torch.channels_last)
             features: Tensor = self._layers(squares)
         return features.float()
 
 
-def folded(layers: nn.Module) -> nn.Module:
+def folded(layers: nn.Sequential) -> nn.Sequential:
     """A copy in evaluation mode in which no BatchNorm is left behind a convolution."""
     layers = copy.deepcopy(layers).eval()
     for module in list(layers.modules()):

@@ -42,9 +42,9 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What the head learns from, on the network's device."""
+    """What the layers that learn are given, on the network's device."""
 
-    features: Tensor  # float32 (n, 512)
+    features: Tensor  # float32, as Backbone gives them
     targets: Tensor  # int64 (n,), the index of each row's logit
 
 
@@ -69,29 +69,31 @@ def epoch_order(recipe: Recipe, images: int, epoch: int) -> list[list[int]]:
     numbers = torch.randperm(images, generator=generator).tolist()
     batches = [numbers[first : first + recipe.batch_size] for first in range(0, images, recipe.batch_size)]
     # BatchNorm cannot learn from one image alone: a last batch of one is left out where it would have to.
-    lonely = not recipe.freeze_backbone and len(batches[-1]) == 1
+    lonely = recipe.train_from != "head" and len(batches[-1]) == 1
     return batches[:-1] if lonely and images > 1 else batches
 
 
 def epoch_batches(source: Source, epochs: Iterable[int]) -> Generator[Batch, None, None]:
     """The batches of all these epochs, one after the other; epoch e sees view e. Raises as `read_batches`."""
     images = len(source.samples)
-    return read_batches(
-        source,
-        (
-            [Draw(image=number, views=(epoch,)) for number in numbers]
-            for epoch in epochs
-            for numbers in epoch_order(source.recipe, images, epoch)
-        ),
+    draws = (
+        [Draw(image=number, views=(epoch,)) for number in numbers]
+        for epoch in epochs
+        for numbers in epoch_order(source.recipe, images, epoch)
     )
+    # Beside layers that learn on the same cores, helpers that compute would only wait for them.
+    return read_batches(source, draws, may_compute=source.recipe.train_from == "head")
 
 
-def read_batches(source: Source, draws: Iterable[list[Draw]]) -> Generator[Batch, None, None]:
+def read_batches(
+    source: Source, draws: Iterable[list[Draw]], *, may_compute: bool = True
+) -> Generator[Batch, None, None]:
     """One batch for each list of draws, a row for each view. Close it: its processes end then.
 
-    Raises DatasetError where an image changed since the data set was opened.
+    `may_compute`: helpers may compute the frozen layers, too. Raises DatasetError where an image changed since the
+    data set was opened.
     """
-    helpers, computing = _share_of_work(source)
+    helpers, computing = _share_of_work(source, may_compute)
     made = _made(source, draws, helpers, source.backbone if computing else None)
     device = source.backbone.device
     try:
@@ -109,10 +111,11 @@ def target_of(sample: Sample | Drawn) -> int:
     return POSITIVE_INDEX if sample.is_defective else 1 - POSITIVE_INDEX
 
 
-def _share_of_work(source: Source) -> tuple[int, bool]:
+def _share_of_work(source: Source, may_compute: bool) -> tuple[int, bool]:
     """How many processes help, and whether they compute features."""
     asked, cores = min(source.recipe.num_workers, len(source.samples)), usable_cores()
-    computing = source.backbone.frozen and source.backbone.device.type == "cpu" and asked >= cores
+    backbone = source.backbone
+    computing = may_compute and backbone.computes and backbone.device.type == "cpu" and asked >= cores
     return (cores if computing else asked), computing
 
 

@@ -2,11 +2,12 @@
 
 Frozen layers say the same of the same pixels in every epoch. With `views` in the recipe each training image is
 decoded once, drawn in so many views, and passed through them once; the epochs then take turns on the views and
-train the head alone. View v is what the exact recipe's epoch v would see.
+train what comes behind. View v is what the exact recipe's epoch v would see.
 
-The features are appended to a file, 2 KiB for each view of an image, in the order of the images. An interruption
-leaves the whole batches that were written, and `--resume` goes on behind them. Up to BYTES_IN_MEMORY they are then
-held in memory; more are read from the file where they lie.
+The features are appended to a file, in the order of the images: 2 KiB for each view of an image where only the head
+learns, and in half precision what a layer is given (200 KiB before layer3, at 224 pixels). An interruption leaves the
+whole batches that were written, and `--resume` goes on behind them. Up to BYTES_IN_MEMORY they are then held in memory;
+more are read from the file where they lie.
 """
 
 import errno
@@ -17,21 +18,22 @@ import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from trainer.augmentation import Draw
-from trainer.backbone import WIDTH
 from trainer.batches import Batch, Source, epoch_order, read_batches, target_of
 from trainer.errors import TrainerError
 from trainer.progress import OnStep, Step
 
+Kept = NDArray[np.floating[Any]]
+
 BYTES_IN_MEMORY = 512 * 2**20  # about 130,000 images in two views
 
-_NUMBER = np.dtype("<f4")
+_SINGLE, _HALF = np.dtype("<f4"), np.dtype("<f2")
 
 
 class KeptFeatures:
@@ -45,15 +47,17 @@ class KeptFeatures:
         # A view that no epoch would use is not computed.
         self._views = tuple(range(1, min(recipe.views, recipe.epochs) + 1))
         self._images = len(source.samples)
-        self._image_bytes = len(self._views) * WIDTH * _NUMBER.itemsize
+        self._shape = source.backbone.shape
+        self._number: np.dtype[np.floating[Any]] = _SINGLE if len(self._shape) == 1 else _HALF
+        self._image_bytes = len(self._views) * math.prod(self._shape) * self._number.itemsize
         # As many rows as a batch of the exact recipe has.
         self._together = max(1, recipe.batch_size // len(self._views))
 
-    def load(self, on_step: OnStep | None, check: Callable[[], None]) -> NDArray[np.float32]:
-        """(images, views, 512), in memory or in the file; `check` is called between two batches and may raise.
+    def load(self, on_step: OnStep | None, check: Callable[[], None]) -> Kept:
+        """(images, views, features of one), in memory or in the file.
 
-        Raises DatasetError where an image changed, and TrainerError where the file cannot be written or another
-        training is writing it.
+        `check` is called between two batches and may raise. Raises DatasetError where an image changed, and
+        TrainerError where the file cannot be written or another training is writing it.
         """
         with self._refusals():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,7 @@ class KeptFeatures:
             self._append(file, first, on_step, check)
             return self._read(file)
 
-    def epoch_batches(self, features: NDArray[np.float32], epochs: range) -> Generator[Batch, None, None]:
+    def epoch_batches(self, features: Kept, epochs: range) -> Generator[Batch, None, None]:
         """The batches of all these epochs, of the images that the exact recipe's batches would have."""
         device = self._source.backbone.device
         targets = torch.tensor([target_of(sample) for sample in self._source.samples])
@@ -71,7 +75,9 @@ class KeptFeatures:
             view = (epoch - 1) % len(self._views)
             for numbers in epoch_order(self._source.recipe, self._images, epoch):
                 rows = torch.from_numpy(features[numbers, view])
-                yield Batch(features=rows.to(device), targets=targets[numbers].to(device))
+                if rows.ndim == 4:
+                    rows = rows.contiguous(memory_format=torch.channels_last)
+                yield Batch(features=rows.to(device).float(), targets=targets[numbers].to(device))
 
     def _reserve(self, file: BinaryIO) -> int:
         """Hold the file for this training alone, with room for what it lacks; the number of the first image it lacks.
@@ -102,7 +108,7 @@ class KeptFeatures:
         with closing(read_batches(self._source, draws)) as batches:
             for number, batch in enumerate(batches, start=total - len(starts) + 1):
                 with self._refusals():
-                    file.write(batch.features.cpu().numpy().astype(_NUMBER, copy=False).tobytes())
+                    file.write(batch.features.cpu().numpy().astype(self._number, copy=False).tobytes())
                     file.flush()
                 if on_step is not None:
                     on_step(Step(epoch=0, epochs=self._source.recipe.epochs, batch=number, batches=total))
@@ -110,12 +116,12 @@ class KeptFeatures:
         with self._refusals():
             os.fsync(file.fileno())
 
-    def _read(self, file: BinaryIO) -> NDArray[np.float32]:
-        shape = (self._images, len(self._views), WIDTH)
+    def _read(self, file: BinaryIO) -> Kept:
+        shape = (self._images, len(self._views), *self._shape)
         if self._images * self._image_bytes > BYTES_IN_MEMORY:
-            return np.memmap(file, dtype=_NUMBER, mode="r", shape=shape)
+            return np.memmap(file, dtype=self._number, mode="r", shape=shape)
         file.seek(0)
-        return np.fromfile(file, dtype=_NUMBER, count=math.prod(shape)).reshape(shape)
+        return np.fromfile(file, dtype=self._number, count=math.prod(shape)).reshape(shape)
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:

@@ -1,9 +1,9 @@
 """How does a network learn from the training images?
 
-A frozen backbone computes features without gradients and with its BatchNorm statistics at rest; only the head
-learns, from features that are kept (trainer/features.py) or computed anew in every epoch. Every draw follows from
-the seed, the epoch and the image, so that a resumed run ends with the weights of an uninterrupted one, with any
-number of worker processes.
+Frozen layers compute features without gradients and with their BatchNorm statistics at rest; what comes behind them,
+the head or more, learns from features that are kept (trainer/features.py) or computed anew in every epoch. Every draw
+follows from the seed, the epoch and the image, so that a resumed run ends with the weights of an uninterrupted one,
+with any number of worker processes.
 """
 
 import math
@@ -28,7 +28,7 @@ from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
 from vision.checkpoint import POSITIVE_INDEX
 from vision.cores import usable_cores
-from vision.network import Network, trainable_parameters
+from vision.network import Network, layers_from, trainable_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ class _Learner:
         self.optimizer = torch.optim.Adam(
             trainable_parameters(network), lr=fit.recipe.learning_rate, weight_decay=fit.recipe.weight_decay
         )
+        self._layers = layers_from(network, fit.recipe.train_from)
+        self._half = fit.recipe.precision == "bfloat16"
         weights = class_weights(fit.dataset, fit.recipe).to(fit.device)
         self._criterion = nn.CrossEntropyLoss(weight=weights)
 
@@ -57,7 +59,10 @@ class _Learner:
         """One step of the optimizer; the batch's loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = self._criterion(self.network.fc(batch.features), batch.targets)
+        device = batch.features.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self._half and len(self._layers) > 1):
+            logits = self._layers(batch.features)
+        loss = self._criterion(logits.float(), batch.targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingDiverged(f"The loss became {value}: lower --learning-rate ({learning_rate:g}).")

@@ -17,6 +17,7 @@ from trainer.errors import RecipeInvalid
 Schedule = Literal["cosine", "constant"]
 ClassWeighting = Literal["inverse", "none"]
 Precision = Literal["float32", "bfloat16"]
+Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]  # as vision.network names them
 
 # Adam's step for a new head on frozen features, large enough for ten epochs to come close to a linear probe
 # fitted to convergence (benchmarks/linear_probe.py), and for a whole network that starts from random weights.
@@ -35,7 +36,8 @@ class Recipe:
 
     name: str = "report"
     weights: str = "imagenet"  # "imagenet", "none" or a file of weights
-    freeze_backbone: bool = True
+    # The first part of the network that learns; what comes before it is frozen. stem: all of it learns.
+    train_from: Part = "head"
     image_size: int = 224  # pixels, the edge of the square that the network sees
     epochs: int = 10
     batch_size: int = 32
@@ -75,9 +77,9 @@ class Recipe:
                 raise RecipeInvalid(
                     f"{_option(name)} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
                 )
-        if self.weights == "none" and self.freeze_backbone:
-            raise RecipeInvalid("Random weights cannot be frozen: nothing would be learned. Drop one of the two.")
-        if self.views and not self.freeze_backbone:
+        if self.weights == "none" and self.train_from != "stem":
+            raise RecipeInvalid("Random weights cannot be frozen: nothing would be learned. Use --train-from stem.")
+        if self.views and self.train_from == "stem":
             raise RecipeInvalid("--views needs frozen layers: what the others say changes with every step. Use 0.")
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,8 +89,10 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
         """The recipe that a checkpoint or a row holds; what this version does not know is left out."""
         known = {field.name for field in fields(cls)}
-        # Before there was a choice, every epoch drew anew.
-        return cls(**{"views": 0, **{name: value for name, value in values.items() if name in known}})
+        former: dict[str, Any] = {"views": 0}  # before there was a choice, every epoch drew anew
+        if values.get("freeze_backbone") is False:
+            former["train_from"] = "stem"
+        return cls(**{**former, **{name: value for name, value in values.items() if name in known}})
 
     def key(self) -> str:
         """Names everything that changes the weights that come out; the same key, the same training."""
@@ -107,12 +111,12 @@ class Recipe:
 
 def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
     """The report's recipe; from random weights nothing is frozen. Where nothing is, the steps are smaller."""
-    frozen = changes.get("freeze_backbone", weights != "none")
+    part = changes.get("train_from", "stem" if weights == "none" else "head")
     start = {
         "weights": weights,
-        "freeze_backbone": frozen,
-        "learning_rate": HEAD_LEARNING_RATE if frozen else WHOLE_LEARNING_RATE,
-        "views": DEFAULT_VIEWS if frozen else 0,
+        "train_from": part,
+        "learning_rate": HEAD_LEARNING_RATE if part == "head" else WHOLE_LEARNING_RATE,
+        "views": DEFAULT_VIEWS if part == "head" else 0,
     }
     return Recipe(**{**start, **changes})
 
@@ -145,4 +149,5 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": get_args(Schedule),
     "class_weighting": get_args(ClassWeighting),
     "precision": get_args(Precision),
+    "train_from": get_args(Part),
 }

@@ -23,7 +23,7 @@ from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile
 from trainer.validation import held_out
 from vision.checkpoint import ARCHITECTURE, CheckpointInfo
-from vision.network import Network, PretrainedWeights, build_network, freeze_backbone, load_weights
+from vision.network import Network, PretrainedWeights, build_network, freeze_before, load_weights
 from vision.preprocessing import Preprocessing
 from vision.saved_network import save_checkpoint
 from vision.torch_runtime import choose_device
@@ -118,8 +118,7 @@ def _fresh_network(recipe: Recipe, weights: PretrainedWeights) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derived_seed(recipe.seed, 0, _HEAD))
         network = build_network(pretrained_state=weights.state)
-    if recipe.freeze_backbone:
-        freeze_backbone(network)
+    freeze_before(network, recipe.train_from)
     return network
 
 

@@ -7,6 +7,7 @@ batch, and the frozen weights would no longer fit: measured as 47% instead of 74
 
 import hashlib
 import io
+import math
 import pickle
 import re
 from collections.abc import Mapping
@@ -22,6 +23,16 @@ from torchvision.models import ResNet18_Weights
 from torchvision.models.resnet import BasicBlock, ResNet
 
 CLASSES = 2
+
+# The parts of ResNet18 from the pixels on, each by the names of its modules.
+PARTS = {
+    "stem": ("conv1", "bn1", "relu", "maxpool"),
+    "layer1": ("layer1",),
+    "layer2": ("layer2",),
+    "layer3": ("layer3",),
+    "layer4": ("layer4",),
+    "head": ("fc",),
+}
 
 StateDict = Mapping[str, Tensor]
 
@@ -69,12 +80,44 @@ def build_network(*, pretrained_state: StateDict | None) -> Network:
     return network
 
 
-def freeze_backbone(network: Network) -> None:
-    """Freeze all but `fc`: no gradients, and evaluation mode from now on."""
-    network.frozen = tuple(name for name, _ in network.named_children() if name != "fc")
+def freeze_before(network: Network, part: str) -> None:
+    """Freeze what comes before `part`, one of PARTS: no gradients, and evaluation mode from now on."""
+    network.frozen = tuple(name for before in _before(part) for name in PARTS[before])
     for name in network.frozen:
         network.get_submodule(name).requires_grad_(False)
     network.train(network.training)
+
+
+def layers_before(network: Network, part: str) -> nn.Sequential:
+    """The network's own modules from pixels to what `part` is given; none before the stem.
+
+    The head is given a vector of 512 numbers, a layer N x C x H x W.
+    """
+    modules = [network.get_submodule(name) for before in _before(part) for name in PARTS[before]]
+    return nn.Sequential(*modules, *([network.avgpool, nn.Flatten()] if part == "head" else []))
+
+
+def shape_before(part: str, size: int) -> tuple[int, ...]:
+    """The shape of what `part` is given of one picture of `size` x `size` pixels: (512,) or (C, H, W)."""
+    if part == "head":
+        return (512,)
+    channels, halvings = {"stem": (3, 0), "layer1": (64, 2), "layer2": (64, 2), "layer3": (128, 3), "layer4": (256, 4)}[
+        part
+    ]
+    edge = math.ceil(size / 2**halvings)
+    return (channels, edge, edge)
+
+
+def layers_from(network: Network, part: str) -> nn.Sequential:
+    """The network's own modules from `part` to the logits."""
+    names = [name for name in PARTS if name not in _before(part) and name != "head"]
+    modules = [network.get_submodule(module) for name in names for module in PARTS[name]]
+    return nn.Sequential(*modules, *([] if part == "head" else [network.avgpool, nn.Flatten()]), network.fc)
+
+
+def _before(part: str) -> tuple[str, ...]:
+    names = tuple(PARTS)
+    return names[: names.index(part)]
 
 
 @dataclass(frozen=True, kw_only=True)

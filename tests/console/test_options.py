@@ -25,18 +25,18 @@ def test_every_value_of_the_recipe_is_an_option() -> None:
 def test_without_options_the_recipe_is_the_reports() -> None:
     recipe = chosen_recipe(given())
     assert (recipe.epochs, recipe.batch_size, recipe.image_size, recipe.num_workers) == (10, 32, 224, 4)
-    assert (recipe.weights, recipe.freeze_backbone, recipe.class_weighting) == ("imagenet", True, "inverse")
+    assert (recipe.weights, recipe.train_from, recipe.class_weighting) == ("imagenet", "head", "inverse")
 
 
 def test_from_random_weights_nothing_is_frozen() -> None:
-    assert not chosen_recipe(given("--weights", "none")).freeze_backbone
+    assert chosen_recipe(given("--weights", "none")).train_from == "stem"
 
 
 def test_what_is_set_arrives_with_its_type() -> None:
     recipe = chosen_recipe(
-        given("--image-size", "96", "--jitter-hue", "0.3", "--no-freeze-backbone", "--schedule", "constant")
+        given("--image-size", "96", "--jitter-hue", "0.3", "--train-from", "stem", "--schedule", "constant")
     )
-    assert (recipe.image_size, recipe.jitter_hue, recipe.freeze_backbone) == (96, 0.3, False)
+    assert (recipe.image_size, recipe.jitter_hue, recipe.train_from) == (96, 0.3, "stem")
     assert recipe.schedule == "constant"
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from trainer.backbone import Backbone
 from trainer.recipe import Recipe
-from vision.network import Network, build_network, freeze_backbone
+from vision.network import PARTS, Network, build_network, freeze_before, layers_from
 
 PIXELS = torch.randint(0, 256, (10, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
@@ -25,7 +25,7 @@ def network() -> Network:
                 nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.normal_(module.bias, 0, 0.2)
-    freeze_backbone(made)
+    freeze_before(made, "head")
     return made
 
 
@@ -84,9 +84,23 @@ def test_on_a_cpu_a_large_batch_passes_in_parts_that_stay_in_its_cache(
     assert rows_seen == [8, 2]
 
 
-def test_layers_that_learn_are_the_networks_own(small_recipe: Recipe) -> None:
-    network = build_network(pretrained_state=None).train()
-    recipe = recipe_for(small_recipe, weights="none", freeze_backbone=False, batch_size=16)
-    Backbone(network, recipe)(PIXELS).sum().backward()  # type: ignore[no-untyped-call]
-    assert network.conv1.weight.grad is not None
-    assert network.bn1.num_batches_tracked == 1
+def test_where_the_whole_network_learns_the_features_are_normalised_pixels(
+    network: Network, small_recipe: Recipe
+) -> None:
+    recipe = recipe_for(small_recipe, weights="none", train_from="stem")
+    made = Backbone(network, recipe)
+    assert not made.computes
+    assert torch.equal(made(PIXELS), made._preprocessing.normalise(PIXELS))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_frozen_layers_and_those_behind_them_are_the_whole_network(
+    network: Network, small_recipe: Recipe, part: str
+) -> None:
+    recipe = recipe_for(small_recipe, train_from=part)
+    made = Backbone(network, recipe)
+    features = made(PIXELS)
+    assert features.shape[1:] == made.shape
+    with torch.no_grad():
+        expected = network.eval()(made._preprocessing.normalise(PIXELS))
+        torch.testing.assert_close(layers_from(network, part)(features), expected, rtol=1e-4, atol=1e-4)

@@ -12,12 +12,12 @@ from trainer.backbone import Backbone
 from trainer.batches import Batch, Source, epoch_batches, epoch_order
 from trainer.dataset import Dataset
 from trainer.recipe import Recipe
-from vision.network import build_network, freeze_backbone, load_weights
+from vision.network import build_network, freeze_before, load_weights
 
 
 def source(dataset: Dataset, recipe: Recipe) -> Source:
     network = build_network(pretrained_state=load_weights(recipe.weights).state)
-    freeze_backbone(network)
+    freeze_before(network, "head")
     return Source(dataset=dataset, recipe=recipe, backbone=Backbone(network, recipe))
 
 
@@ -33,7 +33,7 @@ def test_an_epoch_holds_every_image_once_in_an_order_of_its_own(small_recipe: Re
 
 
 def test_an_image_that_would_be_alone_is_left_out_where_batch_norm_learns(small_recipe: Recipe) -> None:
-    learning = replace(small_recipe, weights="none", freeze_backbone=False)
+    learning = replace(small_recipe, weights="none", train_from="stem")
     assert [len(batch) for batch in epoch_order(small_recipe, 17, 1)] == [8, 8, 1]
     assert [len(batch) for batch in epoch_order(learning, 17, 1)] == [8, 8]
     assert epoch_order(learning, 1, 1) == [[0]]

@@ -19,7 +19,7 @@ from trainer.features import KeptFeatures
 from trainer.progress import Step
 from trainer.recipe import Recipe, report_recipe
 from trainer.training import TrainingOutcome, TrainingPlan, train
-from vision.network import build_network, freeze_backbone, load_weights
+from vision.network import build_network, freeze_before, load_weights
 from vision.saved_network import load_checkpoint
 
 IMAGES = 16  # for training, in `dataset`
@@ -50,7 +50,7 @@ def uninterrupted(
 
 def source(dataset: Dataset, recipe: Recipe) -> Source:
     network = build_network(pretrained_state=load_weights(recipe.weights).state)
-    freeze_backbone(network)
+    freeze_before(network, "head")
     return Source(dataset=dataset, recipe=recipe, backbone=Backbone(network, recipe))
 
 

@@ -12,25 +12,25 @@ from trainer.recipe import Recipe, report_recipe
 
 def test_the_reports_values_are_the_defaults() -> None:
     recipe = report_recipe()
-    assert (recipe.weights, recipe.freeze_backbone, recipe.class_weighting) == ("imagenet", True, "inverse")
+    assert (recipe.weights, recipe.train_from, recipe.class_weighting) == ("imagenet", "head", "inverse")
     assert (recipe.batch_size, recipe.epochs, recipe.num_workers) == (32, 10, 4)
 
 
 def test_from_random_weights_nothing_is_frozen() -> None:
-    assert report_recipe(weights="none").freeze_backbone is False
+    assert report_recipe(weights="none").train_from == "stem"
     with pytest.raises(RecipeInvalid, match="cannot be frozen"):
-        report_recipe(weights="none", freeze_backbone=True)
+        report_recipe(weights="none", train_from="head")
 
 
 def test_steps_are_smaller_where_the_whole_network_learns() -> None:
     whole = report_recipe(weights="none").learning_rate
-    assert report_recipe(freeze_backbone=False).learning_rate == whole < report_recipe().learning_rate
-    assert report_recipe(freeze_backbone=False, learning_rate=0.002).learning_rate == 0.002
+    assert report_recipe(train_from="stem").learning_rate == whole < report_recipe().learning_rate
+    assert report_recipe(train_from="stem", learning_rate=0.002).learning_rate == 0.002
 
 
 def test_views_are_kept_where_layers_are_frozen_and_refused_where_they_learn() -> None:
     assert report_recipe().views == 2
-    assert report_recipe(weights="none").views == report_recipe(freeze_backbone=False).views == 0
+    assert report_recipe(weights="none").views == report_recipe(train_from="stem").views == 0
     with pytest.raises(RecipeInvalid, match=r"^--views needs frozen layers"):
         report_recipe(weights="none", views=1)
 
@@ -38,6 +38,12 @@ def test_views_are_kept_where_layers_are_frozen_and_refused_where_they_learn() -
 def test_a_recipe_from_before_there_were_views_drew_anew_in_every_epoch() -> None:
     former = {name: value for name, value in report_recipe().to_dict().items() if name != "views"}
     assert Recipe.from_dict(former) == report_recipe(views=0)
+
+
+def test_a_recipe_from_before_stages_could_be_chosen_froze_all_or_nothing() -> None:
+    former = {name: value for name, value in report_recipe().to_dict().items() if name != "train_from"}
+    assert Recipe.from_dict({**former, "freeze_backbone": True}).train_from == "head"
+    assert Recipe.from_dict({**former, "freeze_backbone": False, "views": 0}).train_from == "stem"
 
 
 def test_a_recipe_survives_json() -> None:
@@ -53,6 +59,7 @@ def test_a_recipe_survives_json() -> None:
         ({"learning_rate": float("nan")}, "--learning-rate"),
         ({"crop_scale_min": 1.5}, "--crop-scale-min"),
         ({"schedule": "stairs"}, "--schedule"),
+        ({"train_from": "layer5"}, "--train-from"),
         ({"flip_probability": -0.1}, "--flip-probability"),
     ],
 )

@@ -106,15 +106,36 @@ def test_the_same_seed_trains_the_same_model_with_any_number_of_workers(plan: Pl
     assert not same(alone, other)
 
 
-@pytest.mark.parametrize("weights", ["frozen", "kept", "none"])
+@pytest.mark.parametrize("views", [0, 2])
+def test_what_lies_before_the_first_part_that_learns_stays_and_all_behind_it_moves(
+    plan: Plan, small_recipe: Recipe, weights_file: Path, views: int
+) -> None:
+    before = load_weights(str(weights_file)).state
+    assert before is not None
+    after = weights_of(train(plan(recipe=replace(small_recipe, train_from="layer3", learning_rate=1e-3, views=views))))
+    frozen = ("conv1", "bn1", "layer1", "layer2")
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert {key for key in before if not key.startswith(frozen)} == moved
+
+
+def test_kept_views_of_tuned_stages_train_almost_what_the_exact_recipe_trains(plan: Plan, small_recipe: Recipe) -> None:
+    """Almost: what a layer is given is kept in half precision."""
+    tuned = replace(small_recipe, train_from="layer4", learning_rate=1e-4)
+    exact, kept = train(plan("exact", recipe=tuned)), train(plan("kept", recipe=replace(tuned, views=2)))
+    assert [one.loss for one in kept.history] == pytest.approx([one.loss for one in exact.history], rel=1e-2)
+
+
+@pytest.mark.parametrize("weights", ["frozen", "kept", "tuned", "none"])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     plan: Plan, small_recipe: Recipe, weights: str
 ) -> None:
     recipe = small_recipe
     if weights == "kept":
         recipe = replace(recipe, views=1)
+    if weights == "tuned":
+        recipe = replace(recipe, views=1, train_from="layer4", learning_rate=1e-3)
     if weights == "none":
-        recipe = replace(recipe, weights="none", freeze_backbone=False, learning_rate=1e-3)
+        recipe = replace(recipe, weights="none", train_from="stem", learning_rate=1e-3)
     straight = train(plan("straight", recipe=recipe))
     with pytest.raises(TrainingInterrupted, match=r"after epoch 1 of 2.*--resume"):
         train(plan("stopped", recipe=recipe), interrupt_in_epoch(2))

@@ -15,7 +15,7 @@ from vision.network import (
     WeightsInvalid,
     WeightsUnavailable,
     build_network,
-    freeze_backbone,
+    freeze_before,
     load_weights,
     trainable_parameters,
 )
@@ -50,7 +50,7 @@ def copied(network: Network) -> dict[str, Tensor]:
 
 def test_a_training_step_moves_nothing_frozen_not_even_batchnorm_statistics(state: dict[str, Tensor]) -> None:
     network = build_network(pretrained_state=state)
-    freeze_backbone(network)
+    freeze_before(network, "head")
     before = copied(network)
     train_one_step(network)
     assert changed(before, network) == {"fc.weight", "fc.bias"}
