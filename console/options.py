@@ -55,9 +55,17 @@ _ABOUT = {
     "train_from": "The first part of the network that learns; the parts before it are frozen. stem, and always so with "
     "--weights none: the whole network.",
     "image_size": "Edge of what the network sees, in pixels.",
-    "epochs": "Rounds through the training images.",
+    "epochs": "Rounds through the training images, beside --head-epochs.",
     "batch_size": "Images per step.",
-    "learning_rate": "Of Adam, at its highest; 0.001 where nothing is frozen.",
+    "learning_rate": "Of Adam, for the head, at its highest; 0.001 where more learns.",
+    "depth_decay": "Factor of the learning rate from each part of the network to the one before it.",
+    "head_epochs": "Rounds before those, in which the head alone learns.",
+    "head_learning_rate": "In those.",
+    "weight_decay": "Of matrices and kernels, in each step times the learning rate.",
+    "label_smoothing": "Share of each label that is given to both classes.",
+    "averaging": "Share of the running mean of the weights that stays with each step; the mean is kept. 0: none.",
+    "patience": "Rounds without a better loss on the validation images that end the training. 0: none do. Where there "
+    "are validation images the best round is kept.",
     "warmup_share": "Share of the steps in which the learning rate rises.",
     "schedule": "How the learning rate falls.",
     "class_weighting": "Of the loss: by the inverse of a class's frequency, or none.",
@@ -65,6 +73,7 @@ _ABOUT = {
     "epoch, which takes longer, and always so where nothing is frozen.",
     "rotation_degrees": "Turned by up to this, either way.",
     "flip_probability": "Mirrored left to right.",
+    "vertical_flip_probability": "Mirrored top to bottom.",
     "crop_scale_min": "Smallest share of the area that a crop keeps.",
     "crop_ratio_max": "Longest shape of a crop.",
     "validation_share": "Share of the training images that the network does not learn from: limits are read off their "

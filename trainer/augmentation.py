@@ -37,6 +37,7 @@ def build_augmentation(recipe: Recipe, preprocessing: Preprocessing) -> v2.Compo
                 fill=list(preprocessing.padding_colour),
             ),
             v2.RandomHorizontalFlip(recipe.flip_probability),
+            *_vertical_flip(recipe),
             v2.RandomResizedCrop(
                 preprocessing.size,
                 scale=(recipe.crop_scale_min, 1.0),
@@ -52,12 +53,19 @@ def build_augmentation(recipe: Recipe, preprocessing: Preprocessing) -> v2.Compo
     )
 
 
+def _vertical_flip(recipe: Recipe) -> tuple[v2.Transform, ...]:
+    """None where it is never asked for: a draw for nothing would change every draw after it."""
+    if not recipe.vertical_flip_probability:
+        return ()
+    return (v2.RandomVerticalFlip(recipe.vertical_flip_probability),)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     """What is asked for: one image, in one or more views."""
 
     image: int  # its number among the samples
-    views: tuple[int, ...]  # counted from 1
+    views: tuple[int, ...]  # counted from 1; or AS_INSPECTED alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,8 @@ class Drawn:
     is_defective: bool
     fault: str | None = None
 
+
+AS_INSPECTED = 0  # the view in which nothing is drawn: what inspection sees
 
 # How many times larger than the network's input the square may be: sharp enough, and quick to turn.
 _LARGEST_SQUARE = 2
@@ -89,18 +99,22 @@ class AugmentedImages(TorchDataset[Drawn]):
 
     def __getitem__(self, draw: Draw) -> Drawn:
         sample = self._samples[draw.image]
-        largest = Preprocessing(size=_LARGEST_SQUARE * self._size)
+        inspected = draw.views == (AS_INSPECTED,)
+        wanted = Preprocessing(size=self._size if inspected else _LARGEST_SQUARE * self._size)
         try:
-            picture = read_image(self._root / sample.path, edge=largest.edge)
+            picture = read_image(self._root / sample.path, edge=wanted.edge)
         except (Unreadable, StorageTrouble) as fault:
             return self._lost(sample, f"cannot be read any more ({fault})")
         if picture.sha256 != sample.sha256:
             return self._lost(sample, "was changed")
         stored = (picture.width, picture.height)
-        fitting = Preprocessing(size=min(max(*stored, self._size), largest.size))
-        sharp = shrunk(picture.image, fitting.size)
-        square = v2.functional.to_pil_image(torch.from_numpy(fitting.apply(sharp, stored)))
-        views = np.stack([self._view(square, view, draw.image) for view in draw.views])
+        if inspected:
+            views = wanted.apply(picture.image, stored)[np.newaxis]
+        else:
+            fitting = Preprocessing(size=min(max(*stored, self._size), wanted.size))
+            sharp = shrunk(picture.image, fitting.size)
+            square = v2.functional.to_pil_image(torch.from_numpy(fitting.apply(sharp, stored)))
+            views = np.stack([self._view(square, view, draw.image) for view in draw.views])
         return Drawn(pixels=torch.from_numpy(views), is_defective=sample.is_defective)
 
     def _view(self, square: Any, view: int, image: int) -> NDArray[np.uint8]:

@@ -33,11 +33,12 @@ class Source:
     dataset: Dataset
     recipe: Recipe
     backbone: Backbone
+    split: str = "train"
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The training images; an image's number is its place among them."""
-        return self.dataset.part("train")
+        """The images; an image's number is its place among them."""
+        return self.dataset.part(self.split)
 
 
 @dataclass(frozen=True, kw_only=True)

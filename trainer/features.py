@@ -45,7 +45,7 @@ class KeptFeatures:
         self._source = source
         self._path = path
         # A view that no epoch would use is not computed.
-        self._views = tuple(range(1, min(recipe.views, recipe.epochs) + 1))
+        self._views = tuple(range(1, min(recipe.views, recipe.rounds) + 1))
         self._images = len(source.samples)
         self._shape = source.backbone.shape
         self._number: np.dtype[np.floating[Any]] = _SINGLE if len(self._shape) == 1 else _HALF
@@ -111,7 +111,7 @@ class KeptFeatures:
                     file.write(batch.features.cpu().numpy().astype(self._number, copy=False).tobytes())
                     file.flush()
                 if on_step is not None:
-                    on_step(Step(epoch=0, epochs=self._source.recipe.epochs, batch=number, batches=total))
+                    on_step(Step(epoch=0, epochs=self._source.recipe.rounds, batch=number, batches=total))
                 check()
         with self._refusals():
             os.fsync(file.fileno())

@@ -11,11 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.backbone import Backbone
 from trainer.batches import Batch, Source, epoch_batches, epoch_order
@@ -23,12 +23,14 @@ from trainer.dataset import Dataset
 from trainer.errors import TrainingDiverged
 from trainer.features import KeptFeatures
 from trainer.interruption import deferred_interrupts
+from trainer.learner import Learner
 from trainer.progress import OnStep, Step
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
+from trainer.validation import ValidationImages
 from vision.checkpoint import POSITIVE_INDEX
 from vision.cores import usable_cores
-from vision.network import Network, layers_from, trainable_parameters
+from vision.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,64 +44,65 @@ class Fit:
     on_step: OnStep | None = None
 
 
-class _Learner:
-    """The network, its optimizer and its loss, on their device."""
-
-    def __init__(self, fit: Fit, network: Network) -> None:
-        self.network = network.to(device=fit.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(
-            trainable_parameters(network), lr=fit.recipe.learning_rate, weight_decay=fit.recipe.weight_decay
-        )
-        self._layers = layers_from(network, fit.recipe.train_from)
-        self._half = fit.recipe.precision == "bfloat16"
-        weights = class_weights(fit.dataset, fit.recipe).to(fit.device)
-        self._criterion = nn.CrossEntropyLoss(weight=weights)
-
-    def learn(self, batch: Batch, learning_rate: float) -> float:
-        """One step of the optimizer; the batch's loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        device = batch.features.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._half and len(self._layers) > 1):
-            logits = self._layers(batch.features)
-        loss = self._criterion(logits.float(), batch.targets)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingDiverged(f"The loss became {value}: lower --learning-rate ({learning_rate:g}).")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return value
-
-
 def run_fit(fit: Fit, network: Network, *, resume: bool) -> tuple[EpochRecord, ...]:
     """Train `network` in place for all epochs that are not done yet; the record of every epoch.
 
-    Raises TrainingDiverged, and DatasetError where an image changed since the data set was opened.
+    It ends with the weights of the epoch that was best on the validation images, where there are some, or with the
+    running mean, where one is taken. Raises TrainingDiverged, and DatasetError where an image changed since the data
+    set was opened.
     """
     torch.set_num_threads(usable_cores())  # whatever scored in this process before may have asked for one
     state = fit.state.read() if resume else None
+    network.to(fit.device)
+    backbone = Backbone(network, fit.recipe)
+    learner = Learner(network, fit.recipe, class_weights(fit.dataset, fit.recipe))
     if state is not None:
-        network.load_state_dict(state.network)
-    learner = _Learner(fit, network)
-    if state is not None:
-        learner.optimizer.load_state_dict(state.optimizer)
-    history = () if state is None else state.history
-    epochs = range(len(history) + 1, fit.recipe.epochs + 1)
-    with deferred_interrupts() as check, closing(_batches(fit, network, epochs, check)) as batches:
+        learner.restore(state)
+    history, best = ((), None) if state is None else (state.history, state.best)
+    validation = ValidationImages(Source(dataset=fit.dataset, recipe=fit.recipe, backbone=backbone, split="validation"))
+    epochs = range(len(history) + 1, fit.recipe.rounds + 1)
+    with deferred_interrupts() as check, closing(_batches(fit, backbone, epochs, check)) as batches:
         for epoch in epochs:
-            history += (_run_epoch(fit, learner, epoch, batches, check),)
+            if _has_had_enough(fit.recipe, history):
+                break
+            record = _run_epoch(fit, learner, epoch, batches, check)
+            if validation:
+                record = replace(record, validation_loss=learner.loss_on(validation.batches(check)))
+                if record.validation_loss == _best_loss((*history, record)):
+                    best = learner.kept_weights()
+            history += (record,)
             fit.state.write(
                 TrainingState(
-                    network=learner.network.state_dict(), optimizer=learner.optimizer.state_dict(), history=history
+                    network=learner.network.state_dict(),
+                    optimizer=learner.optimizer.state_dict(),
+                    history=history,
+                    average=learner.average_state(),
+                    best=best,
                 )
             )
+    network.load_state_dict(learner.kept_weights() if best is None else best)
     return history
 
 
-def _batches(fit: Fit, network: Network, epochs: range, check: Callable[[], None]) -> Generator[Batch, None, None]:
+def best_epoch(history: tuple[EpochRecord, ...]) -> int | None:
+    """The number of the epoch with the smallest loss on the validation images; None where there were none."""
+    best = _best_loss(history)
+    return next((record.epoch for record in history if best is not None and record.validation_loss == best), None)
+
+
+def _best_loss(history: tuple[EpochRecord, ...]) -> float | None:
+    return min((record.validation_loss for record in history if record.validation_loss is not None), default=None)
+
+
+def _has_had_enough(recipe: Recipe, history: tuple[EpochRecord, ...]) -> bool:
+    best = best_epoch(history)
+    # While the head alone learns, nothing is decided.
+    return bool(recipe.patience and best and len(history) - max(best, recipe.head_epochs) >= recipe.patience)
+
+
+def _batches(fit: Fit, backbone: Backbone, epochs: range, check: Callable[[], None]) -> Generator[Batch, None, None]:
     """The batches of all these epochs; kept features are computed before this returns."""
-    source = Source(dataset=fit.dataset, recipe=fit.recipe, backbone=Backbone(network, fit.recipe))
+    source = Source(dataset=fit.dataset, recipe=fit.recipe, backbone=backbone)
     if not fit.recipe.views or not epochs:
         return epoch_batches(source, epochs)
     kept = KeptFeatures(source, fit.state.features)
@@ -107,19 +110,21 @@ def _batches(fit: Fit, network: Network, epochs: range, check: Callable[[], None
 
 
 def _run_epoch(
-    fit: Fit, learner: _Learner, epoch: int, batches: Iterator[Batch], check: Callable[[], None]
+    fit: Fit, learner: Learner, epoch: int, batches: Iterator[Batch], check: Callable[[], None]
 ) -> EpochRecord:
     started = time.monotonic()
     count = len(epoch_order(fit.recipe, len(fit.dataset.part("train")), epoch))
-    learner.network.train()
+    learner.begin(head_only=epoch <= fit.recipe.head_epochs)
     total, images, rate = 0.0, 0, 0.0
     for number, batch in enumerate(islice(batches, count), start=1):
-        rate = fit.recipe.learning_rate_at((epoch - 1) * count + number - 1, fit.recipe.epochs * count)
-        total += learner.learn(batch, rate) * len(batch.targets)
+        rate = fit.recipe.learning_rate_at((epoch - 1) * count + number - 1, count)
+        loss = learner.learn(batch, rate)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"The loss became {loss}: lower --learning-rate ({rate:g}).")
+        total += loss * len(batch.targets)
         images += len(batch.targets)
         if fit.on_step is not None:
-            loss = total / images
-            fit.on_step(Step(epoch=epoch, epochs=fit.recipe.epochs, batch=number, batches=count, loss=loss))
+            fit.on_step(Step(epoch=epoch, epochs=fit.recipe.rounds, batch=number, batches=count, loss=total / images))
         check()
     seconds = time.monotonic() - started
     return EpochRecord(epoch=epoch, loss=total / images, learning_rate=rate, seconds=seconds)

@@ -41,18 +41,28 @@ class Recipe:
     image_size: int = 224  # pixels, the edge of the square that the network sees
     epochs: int = 10
     batch_size: int = 32
-    learning_rate: float = HEAD_LEARNING_RATE
+    learning_rate: float = HEAD_LEARNING_RATE  # of the head, at its highest
+    depth_decay: float = 1.0  # factor of the learning rate from each part to the one before it
+    # Before those epochs, so many in which the head alone learns: what is behind a random head learns nonsense first.
+    head_epochs: int = 0
+    head_learning_rate: float = HEAD_LEARNING_RATE  # in them
     # Share of all steps in which the learning rate rises to its value: the features are all positive, so Adam's
     # first full steps would push every logit the same way.
     warmup_share: float = 0.1
     schedule: Schedule = "cosine"  # after that it falls to zero along half a cosine, or stays
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # of matrices and kernels, decoupled from the gradient (Loshchilov and Hutter 2019)
+    label_smoothing: float = 0.0
+    averaging: float = 0.0  # share of the running mean of the weights that stays with each step; 0: no mean is taken
+    # So many epochs in a row that do not better the loss on the validation images end the training; 0: none do. Where
+    # there are validation images, the weights of the best epoch are kept, whatever this is.
+    patience: int = 0
     class_weighting: ClassWeighting = "inverse"
     # Augmented views of each image on which the epochs take turns, so that the frozen layers see each of them once.
     # 0, the exact recipe: a new view in every epoch. Nothing can be kept of layers that still learn.
     views: int = DEFAULT_VIEWS
     rotation_degrees: float = 10.0  # drawn from -x to +x
     flip_probability: float = 0.5  # left to right
+    vertical_flip_probability: float = 0.0  # top to bottom
     # Share of the area that a random crop keeps. Near 1: a defect at the part's edge must not be cropped
     # away from an image that is labelled defective.
     crop_scale_min: float = 0.9
@@ -79,6 +89,10 @@ class Recipe:
                 )
         if self.weights == "none" and self.train_from != "stem":
             raise RecipeInvalid("Random weights cannot be frozen: nothing would be learned. Use --train-from stem.")
+        if self.patience and not self.validation_share:
+            raise RecipeInvalid("--patience waits for a better loss on validation images: use --validation-share.")
+        if self.head_epochs and self.weights == "none":
+            raise RecipeInvalid("--head-epochs needs layers that know something already, not random weights.")
         if self.views and self.train_from == "stem":
             raise RecipeInvalid("--views needs frozen layers: what the others say changes with every step. Use 0.")
 
@@ -99,8 +113,17 @@ class Recipe:
         values = {name: value for name, value in self.to_dict().items() if name not in _WITHOUT_EFFECT}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of one step, counted from 0, of all `steps` of the run."""
+    @property
+    def rounds(self) -> int:
+        """Epochs in all."""
+        return self.head_epochs + self.epochs
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """The head's learning rate in one step, counted from 0."""
+        step -= self.head_epochs * steps_per_epoch
+        if step < 0:
+            return self.head_learning_rate
+        steps = self.epochs * steps_per_epoch
         rising = self.warmup_share * steps
         if step < rising:
             return self.learning_rate * min(1.0, (step + 1) / rising)
@@ -131,10 +154,17 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("epochs", 1, 100_000),
     ("batch_size", 2, 65_536),
     ("learning_rate", 1e-9, 10),
+    ("depth_decay", 0.01, 1),
+    ("head_epochs", 0, 100_000),
+    ("head_learning_rate", 1e-9, 10),
     ("weight_decay", 0, 1),
+    ("label_smoothing", 0, 0.5),
+    ("averaging", 0, 0.9999),
+    ("patience", 0, 100_000),
     ("warmup_share", 0, 0.9),
     ("rotation_degrees", 0, 180),
     ("flip_probability", 0, 1),
+    ("vertical_flip_probability", 0, 1),
     ("crop_scale_min", 0.01, 1),
     ("crop_ratio_max", 1, 4),
     ("jitter_brightness", 0, 1),

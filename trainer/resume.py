@@ -25,6 +25,7 @@ class EpochRecord:
     loss: float  # mean over the epoch's images, weighted as the recipe weights the classes
     learning_rate: float  # of the epoch's last step
     seconds: float
+    validation_loss: float | None = None  # of the weights that would be kept, weighted like the loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class TrainingState:
     network: dict[str, Any]  # state_dict
     optimizer: dict[str, Any]  # state_dict
     history: tuple[EpochRecord, ...]
+    average: dict[str, Any] | None = None  # state_dict of the running mean, where one is taken
+    best: dict[str, Any] | None = None  # state_dict of the best epoch, where there are validation images
 
 
 class StateFile:
@@ -49,6 +52,8 @@ class StateFile:
             "network": state.network,
             "optimizer": state.optimizer,
             "history": [asdict(record) for record in state.history],
+            "average": state.average,
+            "best": state.best,
         }
         packed = io.BytesIO()  # into a file that cannot take it torch writes on, and says something else
         torch.save(content, packed)
@@ -68,7 +73,13 @@ class StateFile:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             history = tuple(EpochRecord(**record) for record in content["history"])
-            return TrainingState(network=content["network"], optimizer=content["optimizer"], history=history)
+            return TrainingState(
+                network=content["network"],
+                optimizer=content["optimizer"],
+                history=history,
+                average=content.get("average"),
+                best=content.get("best"),
+            )
         except Exception as fault:  # torch names no common root for what a damaged file makes it raise
             raise TrainerError(
                 f"The training state {self.path} is damaged ({type(fault).__name__}): train without --resume."

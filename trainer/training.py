@@ -147,6 +147,6 @@ def _stopped(state: StateFile, recipe: Recipe) -> str:
         stop = "Training was interrupted before its first epoch was finished; no checkpoint was written."
         return f"{stop} The same command with --resume keeps its features." if state.features.exists() else stop
     return (
-        f"Training was interrupted after epoch {len(kept.history)} of {recipe.epochs}; no checkpoint was "
+        f"Training was interrupted after epoch {len(kept.history)} of {recipe.rounds}; no checkpoint was "
         "written. The same command with --resume goes on from there."
     )

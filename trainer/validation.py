@@ -4,9 +4,14 @@ The validation part is drawn from the training images alone, the same one for th
 never asked. Files of the same bytes stay on one side.
 """
 
+import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 
+from trainer.augmentation import AS_INSPECTED, Draw
+from trainer.batches import Batch, Source, read_batches
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.split import stratified_split
@@ -41,3 +46,38 @@ def held_out(dataset: Dataset, *, share: float, seed: int) -> Dataset:
                 "add images of it, or use --validation-share 0."
             )
     return replace(dataset, samples=samples)
+
+
+BYTES_IN_MEMORY = 512 * 2**20  # of their features in single precision; those of more images are computed every time
+
+
+class ValidationImages:
+    """The images that were held out, as the layers that learn are given them; false where there are none."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._kept: list[Batch] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._source.samples)
+
+    def batches(self, check: Callable[[], None]) -> Iterator[Batch]:
+        """All of them, as inspection sees them; `check` is called between two and may raise."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        images, together = len(self._source.samples), self._source.recipe.batch_size
+        draws = (
+            [Draw(image=number, views=(AS_INSPECTED,)) for number in range(images)[first : first + together]]
+            for first in range(0, images, together)
+        )
+        kept: list[Batch] | None = []
+        if images * math.prod(self._source.backbone.shape) * 4 > BYTES_IN_MEMORY:
+            kept = None
+        with closing(read_batches(self._source, draws)) as batches:
+            for batch in batches:
+                check()
+                if kept is not None:
+                    kept.append(batch)
+                yield batch
+        self._kept = kept

@@ -81,10 +81,10 @@ def build_network(*, pretrained_state: StateDict | None) -> Network:
 
 
 def freeze_before(network: Network, part: str) -> None:
-    """Freeze what comes before `part`, one of PARTS: no gradients, and evaluation mode from now on."""
+    """Freeze what comes before `part`, one of PARTS, and nothing else: no gradients, and always evaluation mode."""
     network.frozen = tuple(name for before in _before(part) for name in PARTS[before])
-    for name in network.frozen:
-        network.get_submodule(name).requires_grad_(False)
+    for name, child in network.named_children():
+        child.requires_grad_(name not in network.frozen)
     network.train(network.training)
 
 

@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainer.backbone import Backbone
+from trainer.batches import Source
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError, TrainerError, TrainingDiverged, TrainingInterrupted
-from trainer.fit import class_weights
+from trainer.fit import best_epoch, class_weights
+from trainer.learner import Learner
 from trainer.opening import open_dataset
 from trainer.progress import Step
 from trainer.recipe import Recipe, report_recipe
 from trainer.training import TrainingOutcome, TrainingPlan, train
+from trainer.validation import ValidationImages, held_out
 from vision.network import load_weights
 from vision.saved_network import load_checkpoint
 
@@ -125,7 +129,7 @@ def test_kept_views_of_tuned_stages_train_almost_what_the_exact_recipe_trains(pl
     assert [one.loss for one in kept.history] == pytest.approx([one.loss for one in exact.history], rel=1e-2)
 
 
-@pytest.mark.parametrize("weights", ["frozen", "kept", "tuned", "none"])
+@pytest.mark.parametrize("weights", ["frozen", "kept", "tuned", "all at once", "none"])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     plan: Plan, small_recipe: Recipe, weights: str
 ) -> None:
@@ -134,6 +138,8 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
         recipe = replace(recipe, views=1)
     if weights == "tuned":
         recipe = replace(recipe, views=1, train_from="layer4", learning_rate=1e-3)
+    if weights == "all at once":
+        recipe = finetuning(recipe)
     if weights == "none":
         recipe = replace(recipe, weights="none", train_from="stem", learning_rate=1e-3)
     straight = train(plan("straight", recipe=recipe))
@@ -144,6 +150,51 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert resumed.resumed_after == 1
     assert same(weights_of(resumed), weights_of(straight))
     assert [record.loss for record in resumed.history] == [record.loss for record in straight.history]
+
+
+def finetuning(recipe: Recipe, **changes: object) -> Recipe:
+    """Everything that can be asked of a training, in two epochs, of which the first is the head's."""
+    values: dict[str, object] = {
+        "train_from": "layer4",
+        "head_epochs": 1,
+        "epochs": 1,
+        "learning_rate": 1e-3,
+        "depth_decay": 0.5,
+        "weight_decay": 0.01,
+        "label_smoothing": 0.1,
+        "averaging": 0.5,
+        "validation_share": 0.25,
+        "vertical_flip_probability": 0.5,
+    }
+    return replace(recipe, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_the_weights_of_the_best_epoch_on_the_validation_images_are_written(
+    plan: Plan, small_recipe: Recipe, dataset: Dataset
+) -> None:
+    recipe = finetuning(small_recipe, epochs=3, averaging=0, learning_rate=0.05)
+    outcome = train(plan(recipe=recipe))
+    losses = [record.validation_loss for record in outcome.history]
+    assert None not in losses
+    parted = held_out(dataset, share=0.25, seed=recipe.seed)
+    network = load_checkpoint(outcome.checkpoint, outcome.digest).network
+    source = Source(dataset=parted, recipe=recipe, backbone=Backbone(network, recipe), split="validation")
+    learner = Learner(network, recipe, class_weights(parted, recipe))
+    written = learner.loss_on(ValidationImages(source).batches(lambda: None))
+    assert written == pytest.approx(min(loss for loss in losses if loss is not None), rel=1e-4)
+
+
+def test_epochs_that_better_nothing_end_the_training(plan: Plan, small_recipe: Recipe) -> None:
+    outcome = train(plan(recipe=finetuning(small_recipe, epochs=40, patience=2, learning_rate=0.05)))
+    best = best_epoch(outcome.history)
+    assert best is not None
+    assert len(outcome.history) == max(best, 1) + 2 < 41
+
+
+def test_what_is_held_out_is_not_learned_from(plan: Plan, small_recipe: Recipe) -> None:
+    seen: list[int] = []
+    train(plan(recipe=finetuning(small_recipe)), lambda step: seen.append(step.batches))
+    assert set(seen) == {2}, "12 of 16 images, eight at a time"
 
 
 def test_an_interruption_leaves_the_older_checkpoint_untouched(plan: Plan) -> None:

@@ -1,0 +1,106 @@
+"""Does a step move what is to learn and nothing else, by its share, and is the mean of the weights their mean?"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from trainer.batches import Batch
+from trainer.learner import Learner
+from trainer.recipe import Recipe
+from vision.network import Network, build_network
+
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def network() -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        return build_network(pretrained_state=None)
+
+
+@pytest.fixture
+def recipe(small_recipe: Recipe) -> Recipe:
+    return replace(small_recipe, train_from="layer4", learning_rate=0.01, head_epochs=1)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """What layer4 is given of eight images of 32 pixels."""
+    generator = torch.Generator().manual_seed(2)
+    return Batch(features=torch.rand(8, 256, 2, 2, generator=generator), targets=torch.tensor([0, 1] * 4))
+
+
+def weights_of(network: Network) -> Weights:
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def moved(before: Weights, network: Network) -> set[str]:
+    """The parts of which anything has changed."""
+    after = network.state_dict()
+    return {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
+
+
+def test_in_the_first_epochs_the_head_alone_learns_and_then_what_the_recipe_names(
+    network: Network, recipe: Recipe, batch: Batch
+) -> None:
+    learner = Learner(network, recipe, torch.ones(2))
+    learner.begin(head_only=True)
+    before = weights_of(network)
+    learner.learn(batch, 0.01)
+    assert moved(before, network) == {"fc"}
+    learner.begin(head_only=False)
+    before = weights_of(network)
+    learner.learn(batch, 0.01)
+    assert moved(before, network) == {"layer4", "fc"}
+
+
+def test_each_part_learns_by_its_share_of_the_heads_rate(network: Network, recipe: Recipe) -> None:
+    learner = Learner(network, replace(recipe, train_from="layer2", depth_decay=0.5), torch.ones(2))
+    shares = {id(one): group["share"] for group in learner.optimizer.param_groups for one in group["params"]}
+    of_part = {name.partition(".")[0]: shares[id(one)] for name, one in network.named_parameters() if id(one) in shares}
+    assert of_part == {"layer2": 0.125, "layer3": 0.25, "layer4": 0.5, "fc": 1.0}
+
+
+def test_only_matrices_and_kernels_decay(network: Network, recipe: Recipe) -> None:
+    learner = Learner(network, replace(recipe, weight_decay=0.1), torch.ones(2))
+    decays = {
+        one.ndim > 1: group["weight_decay"] for group in learner.optimizer.param_groups for one in group["params"]
+    }
+    assert decays == {True: 0.1, False: 0.0}
+
+
+def test_the_running_mean_is_what_is_kept(network: Network, recipe: Recipe, batch: Batch) -> None:
+    learner = Learner(network, replace(recipe, averaging=0.75), torch.ones(2))
+    learner.begin(head_only=False)
+    learner.learn(batch, 0.01)
+    expected = network.fc.weight.detach().clone()  # the mean begins with the first step's weights
+    for _ in range(3):
+        learner.learn(batch, 0.01)
+        expected = 0.75 * expected + 0.25 * network.fc.weight.detach()
+    kept = learner.kept_weights()
+    torch.testing.assert_close(kept["fc.weight"], expected)
+    assert not torch.equal(kept["fc.weight"], network.fc.weight)
+
+
+def test_without_a_mean_the_weights_themselves_are_kept(network: Network, recipe: Recipe, batch: Batch) -> None:
+    learner = Learner(network, recipe, torch.ones(2))
+    learner.begin(head_only=False)
+    learner.learn(batch, 0.01)
+    assert torch.equal(learner.kept_weights()["fc.weight"], network.fc.weight)
+
+
+def test_the_loss_on_other_images_is_weighted_and_moves_nothing(network: Network, recipe: Recipe, batch: Batch) -> None:
+    weights = torch.tensor([0.5, 3.0])
+    learner = Learner(network, recipe, weights)
+    learner.begin(head_only=False)
+    before = weights_of(network)
+    halves = [Batch(features=batch.features[part], targets=batch.targets[part]) for part in (slice(3), slice(3, 8))]
+    loss = learner.loss_on(halves)
+    assert moved(before, network) == set()
+    network.eval()
+    with torch.no_grad():
+        logits = network.fc(torch.flatten(network.avgpool(network.layer4(batch.features)), 1))
+        expected = torch.nn.functional.cross_entropy(logits, batch.targets, weight=weights)
+    assert loss == pytest.approx(float(expected), rel=1e-5)

@@ -1,0 +1,113 @@
+"""What changes the weights: which of them, by how much, and which are kept in the end?"""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from trainer.batches import Batch
+from trainer.recipe import Recipe
+from trainer.resume import TrainingState
+from vision.network import PARTS, Network, freeze_before, layers_from
+
+
+class Learner:
+    """The network on its device, its optimizer, its loss, and the running mean of its weights where one is taken."""
+
+    def __init__(self, network: Network, recipe: Recipe, class_weights: Tensor) -> None:
+        """Nothing before the recipe's first part that learns is touched."""
+        self.network = network.to(memory_format=torch.channels_last)
+        self._recipe = recipe
+        self._device = network.fc.weight.device
+        self._half = recipe.precision == "bfloat16" and recipe.train_from != "head"
+        self._head_only = recipe.train_from == "head"
+        self._class_weights = class_weights.to(self._device)
+        self._criterion = nn.CrossEntropyLoss(weight=self._class_weights, label_smoothing=recipe.label_smoothing)
+        self.optimizer = torch.optim.Adam(
+            _groups(network, recipe), lr=recipe.learning_rate, decoupled_weight_decay=True
+        )
+        self._average: AveragedModel | None = None
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on where a former run stopped."""
+        self.network.load_state_dict(state.network)
+        self.optimizer.load_state_dict(state.optimizer)
+        if state.average is not None:
+            self._average = self._new_average()
+            self._average.load_state_dict(state.average)
+
+    def begin(self, *, head_only: bool) -> None:
+        """An epoch, in which all that the recipe names learns, or the head alone."""
+        self._head_only = head_only or self._recipe.train_from == "head"
+        freeze_before(self.network, "head" if self._head_only else self._recipe.train_from)
+        self.network.train()
+
+    def learn(self, batch: Batch, learning_rate: float) -> float:
+        """One step of the optimizer; the batch's loss. `learning_rate`: of the head."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate * group["share"]
+        loss = self._criterion(self._logits(self.network, batch), batch.targets)
+        value = float(loss.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        if self._recipe.averaging and not self._head_only:
+            if self._average is None:
+                self._average = self._new_average()
+            self._average.update_parameters(self.network)
+        return value
+
+    def loss_on(self, batches: Iterable[Batch]) -> float:
+        """The mean loss of the weights that would be kept, weighted as the classes are."""
+        network = self._network_kept()
+        network.eval()
+        total = weight = 0.0
+        with torch.no_grad():
+            for batch in batches:
+                weights = self._class_weights[batch.targets]
+                losses = nn.functional.cross_entropy(self._logits(network, batch), batch.targets, reduction="none")
+                total += float((losses * weights).sum())
+                weight += float(weights.sum())
+        return total / weight
+
+    def kept_weights(self) -> dict[str, Any]:
+        """A copy of the weights that would be kept now: the running mean's, or the network's own."""
+        return {key: value.detach().clone() for key, value in self._network_kept().state_dict().items()}
+
+    def average_state(self) -> dict[str, Any] | None:
+        return None if self._average is None else self._average.state_dict()
+
+    def _network_kept(self) -> Network:
+        return self.network if self._average is None else cast("Network", self._average.module)
+
+    def _new_average(self) -> AveragedModel:
+        decay = get_ema_multi_avg_fn(self._recipe.averaging)  # type: ignore[no-untyped-call]
+        return AveragedModel(self.network, multi_avg_fn=decay, use_buffers=True)
+
+    def _logits(self, network: Network, batch: Batch) -> Tensor:
+        """float32 (n, 2)."""
+        layers = layers_from(network, self._recipe.train_from)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            if self._head_only and len(layers) > 1:
+                with torch.no_grad():
+                    features = layers[:-1](batch.features)
+                logits: Tensor = layers[-1](features)
+            else:
+                logits = layers(batch.features)
+        return logits.float()
+
+
+def _groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
+    """Each part's matrices and kernels, and its vectors, with the share of the head's learning rate that is theirs."""
+    parts = tuple(PARTS)
+    groups = []
+    for distance, part in enumerate(reversed(parts[parts.index(recipe.train_from) :])):
+        parameters = [one for name in PARTS[part] for one in network.get_submodule(name).parameters()]
+        for decay, chosen in (
+            (recipe.weight_decay, [one for one in parameters if one.ndim > 1]),
+            (0.0, [one for one in parameters if one.ndim <= 1]),
+        ):
+            groups.append({"params": chosen, "weight_decay": decay, "share": recipe.depth_decay**distance})
+    return groups
