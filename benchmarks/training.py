@@ -36,7 +36,7 @@ from trainer.opening import open_dataset
 from trainer.recipe import Recipe, report_recipe
 from trainer.training import TrainingPlan, train
 from vision.checkpoint import POSITIVE_INDEX
-from vision.network import build_network, load_weights, trainable_parameters
+from vision.network import build_network, load_weights
 from vision.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from vision.samples import draw_sample_set
 from vision.torch_runtime import choose_device
@@ -168,7 +168,7 @@ def plain_run(bench: Bench) -> Run:
     started = time.perf_counter()
     network = plain_network(recipe).to(device)
     criterion = nn.CrossEntropyLoss(weight=class_weights(bench.dataset, recipe).to(device))
-    optimizer = torch.optim.Adam(trainable_parameters(network), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam([one for one in network.parameters() if one.requires_grad], lr=recipe.learning_rate)
     loader = plain_loader(bench, "train")
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,

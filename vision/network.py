@@ -195,8 +195,3 @@ def _checked(state: Any, name: str) -> dict[str, Tensor]:
             f"entries, first {', '.join(wrong[:3])}."
         )
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-
-
-def trainable_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """What an optimizer should be given: the parameters that are not frozen."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]

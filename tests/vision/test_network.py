@@ -17,7 +17,6 @@ from vision.network import (
     build_network,
     freeze_before,
     load_weights,
-    trainable_parameters,
 )
 
 STAND_IN = Path(__file__).parents[2].parent / "shared" / "weights" / "resnet18_imagenet.pth"
@@ -33,7 +32,7 @@ def state() -> dict[str, Tensor]:
 
 def train_one_step(network: Network) -> None:
     network.train()
-    optimizer = torch.optim.Adam(trainable_parameters(network), lr=0.01)
+    optimizer = torch.optim.Adam([one for one in network.parameters() if one.requires_grad], lr=0.01)
     images, labels = torch.randn(4, 3, 64, 64) * 3 + 1, torch.tensor([0, 1, 1, 0])
     loss = torch.nn.functional.cross_entropy(network(images), labels)
     loss.backward()  # type: ignore[no-untyped-call]
