@@ -41,6 +41,8 @@ class NewTrainingRun:
 
     recipe: dict[str, Any]
     history: list[Any]
+    best_epoch: int | None = None
+    calibration: dict[str, Any] | None = None
     device: str
     code_version: str
     library_versions: dict[str, Any]

@@ -134,6 +134,8 @@ class TrainingRun(Base):
     dataset_snapshot_id: Mapped[int] = mapped_column(ForeignKey("dataset_snapshot.id"))
     recipe: Mapped[dict[str, Any]]
     history: Mapped[list[Any]]  # one object per epoch
+    best_epoch: Mapped[int | None]  # whose weights were kept; None: the last one's
+    calibration: Mapped[dict[str, Any] | None]  # as trainer.calibration names it; None without validation images
     device: Mapped[str] = mapped_column(String(100))
     code_version: Mapped[str] = mapped_column(String(100))
     library_versions: Mapped[dict[str, Any]]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from trainer.backbone import Backbone
 from trainer.batches import Batch, Source, epoch_batches, epoch_order
+from trainer.calibration import Calibration, calibrate, cool, margins_of
 from trainer.dataset import Dataset
 from trainer.errors import TrainingDiverged
 from trainer.features import KeptFeatures
@@ -44,12 +45,21 @@ class Fit:
     on_step: OnStep | None = None
 
 
-def run_fit(fit: Fit, network: Network, *, resume: bool) -> tuple[EpochRecord, ...]:
-    """Train `network` in place for all epochs that are not done yet; the record of every epoch.
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What became of the network."""
 
-    It ends with the weights of the epoch that was best on the validation images, where there are some, or with the
-    running mean, where one is taken. Raises TrainingDiverged, and DatasetError where an image changed since the data
-    set was opened.
+    history: tuple[EpochRecord, ...]
+    best_epoch: int | None  # the one whose weights are kept; None: the last
+    calibration: Calibration | None  # None without validation images
+
+
+def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
+    """Train `network` in place for all epochs that are not done yet.
+
+    It ends with the weights of the epoch that was best on the validation images, calibrated on these, where there are
+    some; otherwise with the running mean, where one is taken. Raises TrainingDiverged, and DatasetError where an image
+    changed since the data set was opened.
     """
     torch.set_num_threads(usable_cores())  # whatever scored in this process before may have asked for one
     state = fit.state.read() if resume else None
@@ -81,7 +91,12 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> tuple[EpochRecord, .
                 )
             )
     network.load_state_dict(learner.kept_weights() if best is None else best)
-    return history
+    calibration = None
+    if validation:
+        logits, targets = learner.logits_on(validation.batches(lambda: None))
+        calibration = calibrate(margins_of(logits), targets.cpu().numpy() == POSITIVE_INDEX)
+        cool(network, calibration.temperature)
+    return Fitted(history=history, best_epoch=best_epoch(history), calibration=calibration)
 
 
 def best_epoch(history: tuple[EpochRecord, ...]) -> int | None:

@@ -72,6 +72,14 @@ class Learner:
                 weight += float(weights.sum())
         return total / weight
 
+    def logits_on(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
+        """float32 (n, 2) and int64 (n,): the network's logits and the targets, on its device."""
+        self.network.eval()
+        with torch.no_grad():
+            pairs = [(self._logits(self.network, batch), batch.targets) for batch in batches]
+        logits, targets = zip(*pairs, strict=True)
+        return torch.cat(logits), torch.cat(targets)
+
     def kept_weights(self) -> dict[str, Any]:
         """A copy of the weights that would be kept now: the running mean's, or the network's own."""
         return {key: value.detach().clone() for key, value in self._network_kept().state_dict().items()}

@@ -18,9 +18,7 @@ from sklearn.metrics import (
 
 from db.display import shown
 from trainer.bounds import Bounds, RankingBounds, exact_bounds, f1_bounds, ranking_bounds
-
-# Ten bins, the usual choice since Guo et al. 2017, "On Calibration of Modern Neural Networks".
-_CALIBRATION_BINS = 10
+from trainer.reliability import expected_calibration_error
 
 # The figures that have bounds.
 BOUNDED = ("accuracy", "miss_rate", "false_alarm_rate", "escapes_ppm", "auroc", "average_precision")
@@ -118,13 +116,6 @@ def compute_metrics(
             average_precision=ranking.average_precision,
         ),
     )
-
-
-def expected_calibration_error(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Mean |share of defectives - mean score| over equal bins of the score, weighted by bin size."""
-    bins = np.minimum((scores * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=truth - scores, minlength=_CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / truth.size)
 
 
 def classification_table(metrics: Metrics) -> str:

@@ -127,6 +127,8 @@ def _run(outcome: TrainingOutcome) -> NewTrainingRun:
     return NewTrainingRun(
         recipe={**outcome.recipe, "weights": outcome.weights_source, "weights_sha256": outcome.weights_sha256},
         history=[asdict(epoch) for epoch in outcome.history],
+        best_epoch=outcome.best_epoch,
+        calibration=None if outcome.calibration is None else asdict(outcome.calibration),
         device=outcome.device,
         code_version=outcome.code_version,
         library_versions={library: version(library) for library in _LIBRARIES},

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from trainer.augmentation import derived_seed
+from trainer.calibration import Calibration
 from trainer.dataset import Dataset, DatasetSnapshot
 from trainer.errors import TrainerError, TrainingInterrupted
 from trainer.fit import Fit, run_fit
@@ -55,6 +56,8 @@ class TrainingOutcome:
     weights_source: str  # "imagenet", "none" or a file's name
     weights_sha256: str | None
     history: tuple[EpochRecord, ...]
+    best_epoch: int | None  # whose weights were kept; None: the last one's
+    calibration: Calibration | None  # None without validation images
     resumed_after: int  # epochs that an earlier, interrupted run had finished
     device: str
     torch_version: str
@@ -84,7 +87,7 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
     network = _fresh_network(plan.recipe, weights)
     plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     try:
-        history = run_fit(fit, network, resume=plan.resume)
+        fitted = run_fit(fit, network, resume=plan.resume)
         info = _info(plan, weights)
         digest = save_checkpoint(plan.checkpoint, network, info)
     except KeyboardInterrupt:
@@ -102,7 +105,9 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
         dataset=plan.dataset.snapshot(),
         weights_source=weights.source,
         weights_sha256=weights.sha256,
-        history=history,
+        history=fitted.history,
+        best_epoch=fitted.best_epoch,
+        calibration=fitted.calibration,
         resumed_after=resumed_after,
         device=device,
         torch_version=torch.__version__,

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from console.report.curves import Counts, Curves, Floats, bin_edges, count_scores
+from trainer.reliability import Reliability
 
 # matplotlib wants a colour; these stand for the page's CSS variables and are replaced by them in the SVG.
 _INKS = {
@@ -143,6 +144,19 @@ def precision_recall_chart(
             points.recall, points.precision, where="pre", color=_INKS["pass"], linewidth=2, clip_on=False, zorder=3
         )
         _unit_square(axes, "recall", "precision", here)
+        return _svg(figure, key)
+
+
+def reliability_chart(points: Reliability, *, key: str) -> Markup:
+    """The share of defective images over the mean score of a tenth, with its exact bounds; on the line it is honest."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _canvas(SQUARE, panels=1)
+        axes.plot([0, 1], [0, 1], color=_INKS["muted"], linewidth=1, linestyle=(0, (2, 4)))
+        axes.vlines(points.mean_score, points.lcl, points.ucl, color=_INKS["pass"], linewidth=1.5, clip_on=False)
+        axes.plot(
+            points.mean_score, points.share_defective, "o", color=_INKS["pass"], markersize=7, clip_on=False, zorder=3
+        )
+        _unit_square(axes, "mean score", "share that is defective", None)
         return _svg(figure, key)
 
 

@@ -16,6 +16,7 @@ from console.report.thumbnails import Exhibit, exhibit, explanation
 from db import evaluations
 from db.engine import Engine, Session, reading
 from db.models import Evaluation, EvaluationScore
+from trainer.reliability import expected_calibration_error, reliability, uncalibrated
 
 MOST_PICTURES = 60  # of each kind of mistake
 MOST_UNREADABLE = 60
@@ -61,6 +62,7 @@ def evaluation_page(engine: Engine, evaluation_id: int, *, made_at: datetime) ->
             "run": run,
             "histograms": _histograms(facts),
             "curves": _curves(facts),
+            "reliability": _reliability(facts),
             "missed": _gallery(root, facts.missed, facts.judgement.missed),
             "false_alarms": _gallery(root, facts.false_alarms, facts.judgement.alarms),
             "unreadable": unreadable,
@@ -100,6 +102,25 @@ def _gallery(root: str, rows: Sequence[EvaluationScore], total: int) -> dict[str
 def _histograms(facts: _Facts) -> dict[str, Any]:
     at = facts.evaluation.threshold
     return charts.both_class_histograms(facts.defective, facts.good, (at, at), key="scores")
+
+
+def _reliability(facts: _Facts) -> dict[str, Any]:
+    """The chart, and the calibration error that the scores would have without the temperature, if one was fitted."""
+    truth = np.repeat([True, False], [facts.defective.size, facts.good.size])
+    scores = np.concatenate([facts.defective, facts.good])
+    if not scores.size:
+        return {}
+    chart = charts.reliability_chart(reliability(truth, scores), key="reliability")
+    calibration = facts.evaluation.checkpoint.training_run.calibration
+    if calibration is None:
+        return {"chart": chart, "temperature": None}
+    before = uncalibrated(scores, calibration["temperature"])
+    return {
+        "chart": chart,
+        "temperature": calibration["temperature"],
+        "images": calibration["images"],
+        "ece_before": expected_calibration_error(truth, before),
+    }
 
 
 def _curves(facts: _Facts) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from trainer.metrics import classification_table, compute_metrics, confusion_table, expected_calibration_error
+from trainer.metrics import classification_table, compute_metrics, confusion_table
+from trainer.reliability import expected_calibration_error
 
 NAMES = ("defective", "non-defective")
 TRUTH = [True] * 126 + [False] * 467
