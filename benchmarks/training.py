@@ -172,7 +172,7 @@ def plain_run(bench: Bench) -> Run:
     loader = plain_loader(bench, "train")
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
-        lambda step: recipe.learning_rate_at(step, recipe.epochs * len(loader)) / recipe.learning_rate,
+        lambda step: recipe.learning_rate_at(step, len(loader)) / recipe.learning_rate,
     )
     for _ in range(recipe.epochs):
         for pixels, targets in loader:
