@@ -78,7 +78,7 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
             record = _run_epoch(fit, learner, epoch, batches, check)
             if validation:
                 record = replace(record, validation_loss=learner.loss_on(validation.batches(check)))
-                if record.validation_loss == _best_loss((*history, record)):
+                if best_epoch((*history, record)) == epoch:
                     best = learner.kept_weights()
             history += (record,)
             fit.state.write(

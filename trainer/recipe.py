@@ -43,7 +43,7 @@ class Recipe:
     batch_size: int = 32
     learning_rate: float = HEAD_LEARNING_RATE  # of the head, at its highest
     depth_decay: float = 1.0  # factor of the learning rate from each part to the one before it
-    # Before those epochs, so many in which the head alone learns: what is behind a random head learns nonsense first.
+    # Before those epochs, so many in which the head alone learns: from a random one other layers would learn nonsense.
     head_epochs: int = 0
     head_learning_rate: float = HEAD_LEARNING_RATE  # in them
     # Share of all steps in which the learning rate rises to its value: the features are all positive, so Adam's
