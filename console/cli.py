@@ -25,6 +25,7 @@ _COMMANDS = {
     "dataset": ("console.commands.make", "dataset", "Look at labelled images before training."),
     "train": ("console.commands.make", "train", "Train a model, evaluate the saved file, keep both."),
     "evaluate": ("console.commands.make", "evaluate", "Judge a model on labelled images."),
+    "compare": ("console.commands.compare", "compare", "Hold two models against each other on labelled images."),
     "models": ("console.commands.make", "models", "List, show, approve and retire models."),
     "threshold": ("console.commands.sign_off", "threshold", "Propose, approve and show the limits of a model."),
     "scan": ("console.commands.inspect", "scan", "Inspect every image below a folder."),

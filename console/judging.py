@@ -1,13 +1,17 @@
 """How is a kept model judged on labelled images by one of its runtimes, and compared with the reference?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from console.options import chosen_dataset
 from console.terminal import progress_bar, say
-from db import evaluations, runtimes
+from db import checkpoints, evaluations, runtimes
 from db.engine import Engine, reading, writing
 from db.models import Checkpoint, RuntimeParity
 from db.models import Evaluation as EvaluationRow
-from db.settings import Settings
+from db.schema import open_database
+from db.settings import Settings, settings
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
@@ -54,6 +58,10 @@ class Judge:
             record_reference(session, row)
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome)
 
+    def reference(self) -> int:
+        """The reference's evaluation on these images: the newest one, or a new one where there is none."""
+        return self._reference_row() or self.by_reference().evaluation
+
     def by(self, name: str, file_digest: str | None = None) -> Judged:
         """Evaluate the runtime `name` and compare it with the reference, judging that first where need be.
 
@@ -61,7 +69,7 @@ class Judge:
         """
         if name == REFERENCE:
             return self.by_reference()
-        reference = self._reference_row() or self.by_reference().evaluation
+        reference = self.reference()
         if name in EXPORTED:
             file_digest = file_digest or self._recorded_digest(name)
             file = file_of(name, self.settings.models_folder, self.checkpoint.digest)
@@ -116,3 +124,26 @@ class Judge:
         with reading(self.engine) as session:
             rows = runtimes.of_checkpoint(session, self.checkpoint.id)
             return next((row.file_digest for row in rows if row.name == name), None)
+
+
+def judges_of(
+    models: Sequence[str], options: dict[str, Any], *, needed: tuple[str, ...], split: str | None, device: str | None
+) -> tuple[Judge, ...]:
+    """A judge of each model on the images that the dataset options mean; `split` None: on all of them."""
+    chosen = settings()
+    engine = open_database(chosen.effective_database_url)
+    with reading(engine) as session:
+        found = [checkpoints.find(session, model) for model in models]
+        trained = [(Recipe.from_dict(one.training_run.recipe), one.training_run.dataset.fingerprint) for one in found]
+    dataset = chosen_dataset(options, needed=needed)
+    return tuple(
+        Judge(
+            engine=engine,
+            settings=chosen,
+            checkpoint=checkpoint,
+            dataset=dataset,
+            judging=Judging(split=split, device=device or chosen.device),
+            trained_by=recipe if dataset.fingerprint == fingerprint else None,
+        )
+        for checkpoint, (recipe, fingerprint) in zip(found, trained, strict=True)
+    )

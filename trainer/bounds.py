@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtri
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -33,6 +33,39 @@ def exact_bounds(found: int, of: int, confidence: float = CONFIDENCE) -> Bounds:
     """Clopper-Pearson bounds of the rate found / of, `of` >= 1 (Clopper and Pearson 1934, Biometrika 26:404)."""
     tail = (1 - confidence) / 2
     return Bounds(lcl=_lower(found, of, tail), ucl=_upper(found, of, tail))
+
+
+def paired_difference_bounds(both: int, only_first: int, only_second: int, neither: int) -> Bounds:
+    """Bounds of the second's rate less the first's, of the same images: how many have what is counted by which.
+
+    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
+    data", Statistics in Medicine 17:2635, method 10: score intervals, joined with the correlation of the pairs.
+    """
+    of = both + only_first + only_second + neither
+    first, second = _score_bounds(both + only_first, of), _score_bounds(both + only_second, of)
+    rates = (both + only_first) / of, (both + only_second) / of
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    surplus = both * neither - only_first * only_second
+    correlation = (max(surplus - of / 2, 0) if surplus > 0 else surplus) / math.sqrt(margins) if margins else 0.0
+
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
+
+    difference = rates[1] - rates[0]
+    return Bounds(
+        lcl=difference - reach(rates[1] - second.lcl, first.ucl - rates[0]),
+        ucl=difference + reach(second.ucl - rates[1], rates[0] - first.lcl),
+    )
+
+
+def _score_bounds(found: int, of: int) -> Bounds:
+    """Wilson's score interval of the rate found / of (1927, Journal of the American Statistical Association 22:209)."""
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    rate, spread = found / of, z * math.sqrt(found * (of - found) / of + z**2 / 4)
+    return Bounds(
+        lcl=max(0.0, (rate * of + z**2 / 2 - spread) / (of + z**2)),
+        ucl=min(1.0, (rate * of + z**2 / 2 + spread) / (of + z**2)),
+    )
 
 
 def lower_bound(found: int, of: int) -> float:
@@ -77,6 +110,25 @@ class RankingBounds:
 
 def ranking_bounds(truth: Bools, scores: Floats) -> RankingBounds:
     """Percentile bounds over RESAMPLES bootstrap samples, drawn within each class so that neither ever is empty."""
+    auroc, average_precision = _resampled(truth, _ranking(truth, scores))
+    return RankingBounds(auroc=_percentiles(auroc), average_precision=_percentiles(average_precision))
+
+
+def auroc_difference(truth: Bools, first: Floats, second: Floats) -> tuple[float, Bounds | None]:
+    """By how much the second scores' AUROC is higher than the first's on the same images, with bootstrap bounds.
+
+    Drawn as for `ranking_bounds`, the same images for both; None where every resample gave the same.
+    """
+    ranks = _ranking(truth, first), _ranking(truth, second)
+
+    def difference(weights: Floats) -> tuple[Floats]:
+        return (ranks[1](weights)[0] - ranks[0](weights)[0],)
+
+    return float(difference(np.ones((1, truth.size)))[0][0]), _percentiles(_resampled(truth, difference)[0])
+
+
+def _ranking(truth: Bools, scores: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """What gives AUROC and average precision of rows of weights, one for each image."""
     order = np.argsort(scores, kind="stable")
     ties = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # where each group of equal scores begins
 
@@ -93,8 +145,7 @@ def ranking_bounds(truth: Bools, scores: Floats) -> RankingBounds:
         precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
         return auroc, (precision * defective).sum(axis=1) / total[:, 0]
 
-    auroc, average_precision = _resampled(truth, figures)
-    return RankingBounds(auroc=_percentiles(auroc), average_precision=_percentiles(average_precision))
+    return figures
 
 
 def f1_bounds(truth: Bools, predicted: Bools) -> Bounds | None:

@@ -51,6 +51,10 @@ class Limits:
     pass_below: float
     fail_from: float
 
+    def verdict(self, score: float) -> str:
+        """PASS, REVIEW or FAIL."""
+        return "PASS" if score < self.pass_below else "FAIL" if score >= self.fail_from else "REVIEW"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:

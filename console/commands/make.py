@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,9 +18,6 @@ from db.models import Evaluation, ModelStatus
 from db.schema import open_database
 from db.settings import settings
 from vision.runtimes import REFERENCE, RUNTIMES
-
-if TYPE_CHECKING:
-    from console.judging import Judge
 
 
 @click.command()
@@ -115,37 +112,14 @@ def evaluate(
     Any other runtime than torch is also compared with it; scans use a runtime only while its latest comparison
     accepts it.
     """
+    from console.judging import judges_of
     from console.training import machine_readable, printed
 
     needed = {"all": ("train", "test"), "validation": ("train",)}.get(split, (split,))
-    judged = _judge(model, options, needed, None if split == "all" else split, device).by(runtime)
+    (judge,) = judges_of((model,), options, needed=needed, split=None if split == "all" else split, device=device)
+    judged = judge.by(runtime)
     as_json = as_format == "json"
     click.echo(json.dumps(machine_readable(judged, prevalence), indent=2) if as_json else printed(judged, prevalence))
-
-
-def _judge(
-    model: str, options: dict[str, Any], needed: tuple[str, ...], split: str | None, device: str | None
-) -> "Judge":
-    """A judge of MODEL on the images of DIR; `split` None: on all of them."""
-    from console.judging import Judge
-    from trainer.evaluation import Judging
-    from trainer.recipe import Recipe
-
-    chosen = settings()
-    engine = open_database(chosen.effective_database_url)
-    with reading(engine) as session:
-        checkpoint = checkpoints.find(session, model)
-        run = checkpoint.training_run
-        recipe, trained_on = Recipe.from_dict(run.recipe), run.dataset.fingerprint
-    dataset = chosen_dataset(options, needed=needed)
-    return Judge(
-        engine=engine,
-        settings=chosen,
-        checkpoint=checkpoint,
-        dataset=dataset,
-        judging=Judging(split=split, device=device or chosen.device),
-        trained_by=recipe if dataset.fingerprint == trained_on else None,
-    )
 
 
 @click.group()
@@ -241,7 +215,10 @@ def export_model(model: str, device: str | None, as_format: str, **options: Any)
     DIR is what MODEL was trained on: int8 takes its ranges from the training images. `inspectq train` does the same
     by itself; this is for a model that was made before it did, or with --no-export.
     """
-    compared = _judge(model, options, ("train", "test"), "test", device).by_exports()
+    from console.judging import judges_of
+
+    (judge,) = judges_of((model,), options, needed=("train", "test"), split="test", device=device)
+    compared = judge.by_exports()
     if as_format == "json":
         click.echo(json.dumps([parity_fields(row) for row in compared], indent=2))
     else:

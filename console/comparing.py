@@ -1,0 +1,156 @@
+"""How do two models compare on the same labelled images, and on which of them do they differ?
+
+Each is judged by PyTorch in single precision, at the limits that its scans are judged by.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from console.judging import Judge
+from console.terminal import shown
+from db import evaluations, operating_points
+from db.engine import Session, reading
+from db.errors import Refused
+from trainer.comparison import Comparison, Paired, compare
+from trainer.operating_point import Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two models, and where its scores are kept."""
+
+    model: str
+    digest: str
+    evaluation: int
+    operating_point: int
+    approved: bool
+    limits: Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """An image on which the two give another verdict."""
+
+    path: str
+    actual: str
+    scores: tuple[float, float]
+    verdicts: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What came of it."""
+
+    sides: tuple[Side, Side]
+    split: str
+    images: int
+    unreadable: int  # by either model; no part of the comparison
+    comparison: Comparison
+    differences: tuple[Difference, ...]  # the furthest apart first
+
+
+def compare_models(judges: tuple[Judge, Judge]) -> Compared:
+    """Judge what is not judged yet, then compare. Raises Refused where no image has a score by both."""
+    first, second = judges
+    rows = first.reference(), second.reference()
+    with reading(first.engine) as session:
+        sides = _side(session, first, rows[0]), _side(session, second, rows[1])
+        told = [{row.path: row for row in evaluations.scores(session, number)} for number in rows]
+    scored = [
+        (path, told[0][path].actual, (one, other))
+        for path in sorted(told[0].keys() & told[1].keys())
+        if (one := told[0][path].score) is not None and (other := told[1][path].score) is not None
+    ]
+    if not scored:
+        raise Refused(f"No image of {first.dataset.root} has a score by both models: there is nothing to compare.")
+    truth = np.array([actual == first.dataset.positive for _, actual, _ in scored])
+    each = np.array([pair for _, _, pair in scored], dtype=np.float64)
+    limits = sides[0].limits, sides[1].limits
+    differences = [
+        Difference(path=path, actual=actual, scores=pair, verdicts=verdicts)
+        for path, actual, pair in scored
+        if len(set(verdicts := (limits[0].verdict(pair[0]), limits[1].verdict(pair[1])))) > 1
+    ]
+    differences.sort(key=lambda one: (-abs(one.scores[1] - one.scores[0]), one.path))
+    return Compared(
+        sides=sides,
+        split=first.judging.split or "all",
+        images=len(scored),
+        unreadable=len(told[0].keys() | told[1].keys()) - len(scored),
+        comparison=compare(truth, (each[:, 0], each[:, 1]), limits),
+        differences=tuple(differences),
+    )
+
+
+def printed(compared: Compared, *, limit: int) -> str:
+    """For a person; of the images on which the verdicts differ, the first `limit`."""
+    found = compared.comparison
+    lines = [
+        f"{number} {shown(side.model)}: evaluation e{side.evaluation}, operating point {side.operating_point}"
+        f"{'' if side.approved else ' (UNAPPROVED)'}, PASS below {side.limits.pass_below!r}, FAIL from "
+        f"{side.limits.fail_from!r}"
+        for number, side in enumerate(compared.sides, start=1)
+    ]
+    which = "all" if compared.split == "all" else f"the {compared.split}"
+    lost = f", {compared.unreadable} unreadable ones left out" if compared.unreadable else ""
+    lines += [
+        f"on {which} images: {compared.images}{lost}",
+        "",
+        f"{'':<14}{'of':>7}{'both':>7}{'only 1':>8}{'only 2':>8}   2 less 1 (95% bounds)",
+        *(_line(name, part) for name, part in _parts(found)),
+    ]
+    if found.auroc_difference is not None:
+        bounds = found.auroc_bounds
+        between = "" if bounds is None else f" ({bounds.lcl:+.4f} to {bounds.ucl:+.4f})"
+        lines.append(f"AUROC, 2 less 1: {found.auroc_difference:+.4f}{between}")
+    lines += ["", f"verdicts that differ: {len(compared.differences)}"]
+    for one in compared.differences[:limit]:
+        pair = ", ".join(f"{verdict} {score:.4f}" for verdict, score in zip(one.verdicts, one.scores, strict=True))
+        lines.append(f"  {shown(one.path)} ({shown(one.actual)}): {pair}")
+    if len(compared.differences) > limit:
+        lines.append(f"  … and {len(compared.differences) - limit} more (--limit)")
+    return "\n".join(lines)
+
+
+def fields(compared: Compared) -> dict[str, Any]:
+    """For scripts: everything."""
+    found = compared.comparison
+    return {
+        "models": [
+            {**asdict(side), **asdict(side.limits), "evaluation": f"e{side.evaluation}"} for side in compared.sides
+        ],
+        "split": compared.split,
+        "images": compared.images,
+        "unreadable": compared.unreadable,
+        **{name.replace(" ", "_"): asdict(part) for name, part in _parts(found)},
+        "auroc_difference": found.auroc_difference,
+        "auroc_difference_bounds": None if found.auroc_bounds is None else asdict(found.auroc_bounds),
+        "differences": [asdict(one) for one in compared.differences],
+    }
+
+
+def _side(session: Session, judge: Judge, evaluation: int) -> Side:
+    point = operating_points.current(session, judge.checkpoint)
+    return Side(
+        model=judge.checkpoint.name,
+        digest=judge.checkpoint.digest,
+        evaluation=evaluation,
+        operating_point=point.id,
+        approved=point.approval is not None,
+        limits=Limits(pass_below=point.pass_below, fail_from=point.fail_from),
+    )
+
+
+def _parts(found: Comparison) -> tuple[tuple[str, Paired], ...]:
+    return (("misses", found.misses), ("false alarms", found.false_alarms), ("mistakes", found.mistakes))
+
+
+def _line(name: str, part: Paired) -> str:
+    counts = f"{name:<14}{part.images:>7}{part.both:>7}{part.only_first:>8}{part.only_second:>8}"
+    if part.difference is None or part.bounds is None:
+        return counts
+    return (
+        f"{counts}   {part.difference:+.2%} ({part.bounds.lcl:+.2%} to {part.bounds.ucl:+.2%}), p = {part.p_value:.3g}"
+    )
