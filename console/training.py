@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 from console.judging import Judge, Judged
 from console.runtimes import parity_fields, parity_line
+from console.targets import Question, findings
 from console.terminal import say, shown
 from db import checkpoints
 from db.engine import Engine, writing
@@ -23,6 +24,7 @@ from trainer.recipe import Recipe
 from trainer.recording import record_training
 from trainer.training import TrainingOutcome, TrainingPlan, train
 
+NOTHING = Question()
 DATABASE_PATIENCE_SECONDS = 1800  # what was trained for an hour is worth half an hour of waiting
 
 
@@ -89,7 +91,7 @@ def _recorded(engine: Engine, outcome: TrainingOutcome, dataset: Dataset, wanted
             pause = min(pause * 2, 30.0)
 
 
-def printed(judged: Judged, prevalence: float | None = None) -> str:
+def printed(judged: Judged, question: Question = NOTHING) -> str:
     """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
     metrics = judged.outcome.metrics
     (tp, fn), (fp, tn) = metrics.confusion_rows()
@@ -107,18 +109,20 @@ def printed(judged: Judged, prevalence: float | None = None) -> str:
         lines.append(f"AUROC {metrics.auroc:.4f}{_between(metrics, 'auroc')}")
         lines.append(f"average precision {metrics.average_precision:.4f}{_between(metrics, 'average_precision')}")
     lines.append("(in brackets: 95% bounds, exact for rates, bootstrap for the last two)")
-    if prevalence is not None:
-        lines.append(_at(prevalence, metrics))
+    if question.prevalence is not None:
+        lines.append(_at(question.prevalence, metrics))
+    lines += [str(found) for found in findings(metrics, question)]
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
     lines += [parity_line(row) for row in judged.runtimes]
     return "\n".join(lines)
 
 
-def machine_readable(judged: Judged, prevalence: float | None = None) -> dict[str, object]:
+def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, object]:
     """The same for scripts. A figure's 95% bounds are those with _lcl and _ucl behind its name."""
     outcome = judged.outcome
     metrics = outcome.metrics
-    there = None if prevalence is None else at_prevalence(metrics.confusion_rows(), prevalence)
+    share = question.prevalence
+    there = None if share is None else at_prevalence(metrics.confusion_rows(), share)
     return {
         "evaluation": f"e{judged.evaluation}",
         "model": judged.model,
@@ -140,6 +144,7 @@ def machine_readable(judged: Judged, prevalence: float | None = None) -> dict[st
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
         "at_prevalence": None if there is None else asdict(there),
+        "targets": [{**asdict(found), "shown": found.shown} for found in findings(metrics, question)],
     }
 
 

@@ -103,6 +103,20 @@ def propose(truth: Bools, scores: Floats, targets: Targets) -> Limits:
     return limits
 
 
+def mistakes_allowed(images: int, target: float, what: str) -> int:
+    """How many of so many images may be wrong if a rate of at most `target` is to be shown with 95% confidence.
+
+    Raises TargetRefused where they are too few to show it at all. `what`: whose images, such as "defective test".
+    """
+    allowed = most_wrong(images, target)
+    if allowed is None:
+        raise TargetRefused(
+            f"{images} {what} images cannot show a rate of at most {target:g}, not even without a mistake: "
+            f"it takes {images_needed(target)}."
+        )
+    return allowed
+
+
 def review_bound(found: Outcome, targets: Targets) -> float:
     """The upper bound, with 95% confidence, of the share of parts in REVIEW at the targets' prevalence."""
     if targets.prevalence is None:
@@ -117,11 +131,11 @@ def _keeping(truth: Bools, scores: Floats, targets: Targets) -> Limits:
     cuts = _cuts(scores)
     highest = lowest = None
     if targets.max_miss_rate is not None:
-        allowed = _allowed(int(truth.sum()), targets.max_miss_rate, "defective")
+        allowed = mistakes_allowed(int(truth.sum()), targets.max_miss_rate, "defective validation")
         below = np.sort(scores[truth])[allowed]  # with a limit up to here so many are missed
         highest = cuts[cuts <= below][-1]
     if targets.max_false_alarm_rate is not None:
-        allowed = _allowed(int((~truth).sum()), targets.max_false_alarm_rate, "good")
+        allowed = mistakes_allowed(int((~truth).sum()), targets.max_false_alarm_rate, "good validation")
         above = np.sort(scores[~truth])[::-1][allowed]  # with a limit beyond this one so many are alarms
         beyond = cuts[cuts > above]
         if not beyond.size:
@@ -166,16 +180,6 @@ def _cuts(scores: Floats) -> Floats:
     """
     distinct = np.unique(scores)
     return np.unique(np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2, [(distinct[-1] + 1) / 2]]))
-
-
-def _allowed(images: int, target: float, what: str) -> int:
-    allowed = most_wrong(images, target)
-    if allowed is None:
-        raise TargetRefused(
-            f"{images} {what} validation images cannot show a rate of at most {target:g}, not even without a mistake: "
-            f"it takes {images_needed(target)}."
-        )
-    return allowed
 
 
 def _refuse_much_review(truth: Bools, scores: Floats, limits: Limits, targets: Targets) -> None:

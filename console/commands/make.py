@@ -19,6 +19,8 @@ from db.schema import open_database
 from db.settings import settings
 from vision.runtimes import REFERENCE, RUNTIMES
 
+_RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -93,9 +95,11 @@ def train(recipe: str, name: str | None, out: Path | None, resume: bool, export:
 @click.option("--runtime", type=click.Choice(RUNTIMES), default=REFERENCE, show_default=True, help="What is judged.")
 @click.option(
     "--prevalence",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_RATE,
     help="Share of defective parts on the line, such as 0.01: what the verdicts would be worth there.",
 )
+@click.option("--max-miss-rate", type=_RATE, help="Is it shown that of the defective parts no more are missed?")
+@click.option("--max-false-alarm-rate", type=_RATE, help="Is it shown that of the good parts no more are rejected?")
 @DEVICE
 @FORMAT
 def evaluate(
@@ -103,6 +107,8 @@ def evaluate(
     split: str,
     runtime: str,
     prevalence: float | None,
+    max_miss_rate: float | None,
+    max_false_alarm_rate: float | None,
     device: str | None,
     as_format: str,
     **options: Any,
@@ -110,16 +116,22 @@ def evaluate(
     """Judge MODEL on the labelled images of DIR; the evaluation is stored.
 
     Any other runtime than torch is also compared with it; scans use a runtime only while its latest comparison
-    accepts it.
+    accepts it. A rate is shown where its exact one-sided 95% bound is no higher; exit 1 where it is not, and nothing is
+    judged where the images are too few to show it.
     """
     from console.judging import judges_of
+    from console.targets import Question, findings, refuse_too_few
     from console.training import machine_readable, printed
 
+    question = Question(prevalence=prevalence, max_miss_rate=max_miss_rate, max_false_alarm_rate=max_false_alarm_rate)
     needed = {"all": ("train", "test"), "validation": ("train",)}.get(split, (split,))
     (judge,) = judges_of((model,), options, needed=needed, split=None if split == "all" else split, device=device)
+    refuse_too_few(judge.parted.part(judge.judging.split), split, question)
     judged = judge.by(runtime)
     as_json = as_format == "json"
-    click.echo(json.dumps(machine_readable(judged, prevalence), indent=2) if as_json else printed(judged, prevalence))
+    click.echo(json.dumps(machine_readable(judged, question), indent=2) if as_json else printed(judged, question))
+    if not all(found.shown for found in findings(judged.outcome.metrics, question)):
+        raise SystemExit(ExitCode.ENDED_BADLY)
 
 
 @click.group()

@@ -1,0 +1,60 @@
+"""Is a rate called shown where its bound keeps it, not shown where it does not, and refused where nothing could?"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from console.exits import ExitCode
+from db import checkpoints, evaluations
+from db.engine import reading
+from db.schema import open_database
+from tests.console.shell import Said, type_here
+from tests.networks import add_random_model
+from tests.trainer.conftest import draw_split_folders
+
+ByHand = Callable[..., Said]
+
+
+@pytest.fixture
+def evaluate(
+    sqlite_with_tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> ByHand:
+    """Type `evaluate` of a model that calls everything defective, on 12 defective and 12 good parts, 4 of each test."""
+    monkeypatch.setenv("INSPECTQ_HOME", str(tmp_path))
+    monkeypatch.setenv("INSPECTQ_DATABASE_URL", sqlite_with_tables)
+    add_random_model(open_database(sqlite_with_tables), tmp_path / "models", name="strict", bias=9.0)
+    folder = draw_split_folders(tmp_path / "parts")
+    return lambda *words: type_here(capsys, "evaluate", "strict", folder, "--device", "cpu", *words)
+
+
+def test_a_rate_is_shown_by_its_bound_and_the_other_is_not(evaluate: ByHand) -> None:
+    said = evaluate("--split", "all", "--max-miss-rate", "0.25")
+    assert said.code == ExitCode.DONE, said.err
+    # 1 - 0.05 ** (1 / 12) = 0.2209
+    assert "miss rate of at most 0.25: shown (0 of 12, with 95% confidence at most 0.2209)\n" in said.out
+    said = evaluate("--split", "all", "--max-miss-rate", "0.25", "--max-false-alarm-rate", "0.9", "--format", "json")
+    assert said.code == ExitCode.ENDED_BADLY
+    assert [(one["name"], one["wrong"], one["images"], one["bound"], one["shown"]) for one in said.json["targets"]] == [
+        ("miss_rate", 0, 12, pytest.approx(0.2209, abs=1e-4), True),
+        ("false_alarm_rate", 12, 12, 1.0, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (("--max-miss-rate", "0.05"), "4 defective test images cannot show a rate of at most 0.05, not even"),
+        (("--max-false-alarm-rate", "0.01"), "4 good test images cannot show a rate of at most 0.01, not even"),
+        (("--split", "all", "--max-miss-rate", "0.05"), "12 defective images cannot show a rate of at most 0.05"),
+    ],
+)
+def test_what_so_few_images_cannot_show_is_refused_before_any_is_scored(
+    evaluate: ByHand, sqlite_with_tables: str, words: tuple[str, ...], refusal: str
+) -> None:
+    said = evaluate(*words)
+    assert (said.code, said.out) == (ExitCode.ENDED_BADLY, "")
+    assert refusal in said.err
+    assert f"it takes {299 if '0.01' in words else 59}." in said.err
+    with reading(open_database(sqlite_with_tables)) as session:
+        assert not evaluations.of_checkpoint(session, checkpoints.find(session, "strict").id)
