@@ -130,3 +130,9 @@ def shrunk(image: Image.Image, edge: int) -> Image.Image:
     scale = edge / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether no pixel of an RGB picture has a colour."""
+    pixels = np.asarray(image)
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())

@@ -67,6 +67,27 @@ def test_without_chance_training_sees_a_rough_surface_as_sharp_as_inspection_doe
     assert learned.std() == pytest.approx(inspected.std(), rel=0.15)
 
 
+@pytest.mark.parametrize("shape", [(80, 60), (64, 64)])
+def test_grey_images_stay_grey_and_are_drawn_as_coloured_ones_are(
+    tmp_path: Path, small_recipe: Recipe, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)
+    for split in ("train", "test"):
+        for name in ("defective", "ok"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(noise).save(tmp_path / split / name / "a.png")
+    strong = replace(small_recipe, jitter_saturation=0.9, jitter_hue=0.4, rotation_degrees=0.0)
+    dataset = open_dataset(tmp_path)
+    quick = drawn(dataset, strong, 1, 2, 3).pixels.numpy()
+    monkeypatch.setattr("trainer.augmentation.is_grey", lambda _: False)
+    whole = drawn(dataset, strong, 1, 2, 3).pixels.numpy()
+    margin = small_recipe.image_size // 4  # of a tall picture no padding is inside of it
+    inside = quick[..., margin:-margin]
+    assert (inside == inside[:, :1]).all()
+    if shape[0] == shape[1]:  # the colour of padding has a part in the mean about which contrast changes
+        assert np.array_equal(quick, whole)
+
+
 def test_another_seed_draws_other_images(dataset: Dataset, small_recipe: Recipe) -> None:
     assert pixels(dataset, small_recipe, 1) != pixels(dataset, replace(small_recipe, seed=1), 1)
 
