@@ -30,6 +30,7 @@ class Judged:
     model: str
     outcome: Evaluation
     runtimes: tuple[RuntimeParity, ...] = ()  # the comparisons that were made on the way
+    folds: "Judged | None" = None  # the same recipe's models on images that each had not seen, pooled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,12 @@ class Judge:
             row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
             record_reference(session, row)
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome)
+
+    def of_folds(self, pooled: Evaluation) -> Judged:
+        """Keep what models of the same recipe said of images that they had not seen, beside this model."""
+        with writing(self.engine) as session:
+            row = record_evaluation(session, pooled, self.dataset.snapshot(), self.checkpoint)
+        return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=pooled)
 
     def reference(self) -> int:
         """The reference's evaluation on these images: the newest one, or a new one where there is none."""

@@ -13,7 +13,7 @@ import click
 
 from console.terminal import progress_bar
 from db.settings import settings
-from trainer.recipe import Recipe, report_recipe
+from trainer.recipe import FINETUNE_EPOCHS, FINETUNE_STEPS, Recipe, finetune_recipe, report_recipe
 
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
@@ -85,9 +85,13 @@ _ABOUT = {
 }
 
 
+# Their defaults, as far as they do not follow from the data set.
+_RECIPES = {"finetune": finetune_recipe(images=FINETUNE_STEPS), "report": report_recipe()}
+
+
 def _recipe_option(field: Field[Any]) -> Decorator:
     spelled = "--" + field.name.replace("_", "-")
-    about = f"{_ABOUT.get(field.name, '')}  [default: {field.default}]".strip()
+    about = f"{_ABOUT.get(field.name, '')}  [default: {_default(field.name)}]".strip()
     if field.type is bool:
         return click.option(f"{spelled}/--no-{spelled[2:]}", field.name, default=None, help=about)
     kind: Any = field.type
@@ -96,7 +100,25 @@ def _recipe_option(field: Field[Any]) -> Decorator:
     return click.option(spelled, field.name, type=kind, help=about)
 
 
+def _default(name: str) -> str:
+    values = {recipe: getattr(values, name) for recipe, values in _RECIPES.items()}
+    if name == "epochs":
+        least, most = FINETUNE_EPOCHS
+        values["finetune"] = f"{least} to {most}, about {FINETUNE_STEPS} steps"
+    if len(set(values.values())) == 1:
+        return str(values["report"])
+    return "; ".join(f"{recipe}: {value}" for recipe, value in values.items())
+
+
 recipe_options = Composed(
+    click.option(
+        "--recipe",
+        "name",
+        type=click.Choice(tuple(_RECIPES)),
+        default="finetune",
+        show_default=True,
+        help="Named values. finetune: the last stages learn, too. report: the head alone, as in the report.",
+    ),
     click.option(
         "--weights",
         default="imagenet",
@@ -138,7 +160,9 @@ def opened(folder: Path, reading: "Reading") -> "Dataset":
         return open_dataset(folder, reading, lambda done, of: progress.update(task, completed=done, total=of))
 
 
-def chosen_recipe(options: dict[str, Any]) -> Recipe:
-    """The report's recipe with the values that were given. Takes every remaining key of `options`."""
+def chosen_recipe(options: dict[str, Any], *, images: int) -> Recipe:
+    """The named recipe for so many training images, with the values that were given: every key of `options`."""
     given = {name: value for name, value in options.items() if value is not None}
-    return report_recipe(**given)
+    if given["name"] == "report":
+        return report_recipe(**given)
+    return finetune_recipe(images=images, **given)

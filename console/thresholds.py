@@ -139,7 +139,8 @@ def _refuse_seen(checkpoint: Checkpoint, source: Evaluation) -> None:
         raise Refused(f"Evaluation e{source.id} is of another model than {checkpoint.name}.")
     own = checkpoint.training_run.dataset_snapshot_id == source.dataset_snapshot_id
     if own and source.split != "validation":
-        what = "what it was tested on" if source.split == "test" else "images that it has learned from"
+        seen = {"test": "what it was tested on", "folds": "other models of its recipe"}
+        what = seen.get(source.split, "images that it has learned from")
         raise Refused(
             f"Evaluation e{source.id} is of {what}: limits that are read off those cannot be trusted. "
             "Use its validation images, or another data set."

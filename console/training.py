@@ -3,6 +3,7 @@
 import secrets
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from console.judging import Judge, Judged
 from console.runtimes import parity_fields, parity_line
@@ -17,6 +18,7 @@ from db.settings import Settings
 from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
+from trainer.folds import evaluate_folds
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
 from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
@@ -36,6 +38,7 @@ class Wanted:
     device: str
     resume: bool
     export: bool = True  # for the other runtimes
+    folds: int = 0  # of a K-fold evaluation beside the model; 0: none
 
 
 def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Recipe, wanted: Wanted) -> Judged:
@@ -53,7 +56,12 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
         device=wanted.device,
         resume=wanted.resume,
     )
+    judging = Judging(device=wanted.device)
     with ProgressBars() as bars:
+        pooled = None
+        if wanted.folds:
+            tell = partial(say_fold, of=wanted.folds)
+            pooled = evaluate_folds(plan, wanted.folds, judging, tell, bars)
         outcome = train(plan, bars)
     # From here on nothing deletes the file: hours of work hang on it, and a row without it would be worse.
     kept = settings.models_folder / f"{outcome.digest}.safetensors"
@@ -65,10 +73,11 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
         settings=settings,
         checkpoint=checkpoint,
         dataset=dataset,
-        judging=Judging(device=wanted.device),
+        judging=judging,
         trained_by=recipe,
     )
-    judged = judge.by_reference()
+    folds = None if pooled is None else judge.of_folds(pooled)
+    judged = replace(judge.by_reference(), folds=folds)
     if recipe.validation_share:
         replace(judge, judging=replace(judge.judging, split="validation")).by_reference()
     others = judge.by("torch-bf16").runtimes if judged.outcome.device != "cpu" else ()
@@ -91,14 +100,39 @@ def _recorded(engine: Engine, outcome: TrainingOutcome, dataset: Dataset, wanted
             pause = min(pause * 2, 30.0)
 
 
+def say_fold(number: int, *, of: int) -> None:
+    say(f"Fold {number} of {of}: a model learns from the others")
+
+
 def printed(judged: Judged, question: Question = NOTHING) -> str:
     """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
     metrics = judged.outcome.metrics
-    (tp, fn), (fp, tn) = metrics.confusion_rows()
     lines = [
         f"Model {shown(judged.model)} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
         f"checkpoint {judged.outcome.checkpoint_digest}",
         "",
+        *_figures(metrics),
+        "(in brackets: 95% bounds, exact for rates, bootstrap for the last two)",
+    ]
+    if question.prevalence is not None:
+        lines.append(_at(question.prevalence, metrics))
+    lines += [str(found) for found in findings(metrics, question)]
+    lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
+    lines += [parity_line(row) for row in judged.runtimes]
+    if judged.folds is not None:
+        lines += [
+            "",
+            "All images, each judged by a model of this recipe that had not seen it: evaluation "
+            f"e{judged.folds.evaluation}",
+            "",
+            *_figures(judged.folds.outcome.metrics),
+        ]
+    return "\n".join(lines)
+
+
+def _figures(metrics: Metrics) -> list[str]:
+    (tp, fn), (fp, tn) = metrics.confusion_rows()
+    lines = [
         classification_table(metrics),
         confusion_table(metrics),
         f"missed: {fn} of {tp + fn} defective{_percent(metrics, 'miss_rate')}",
@@ -108,13 +142,7 @@ def printed(judged: Judged, question: Question = NOTHING) -> str:
     if metrics.auroc is not None and metrics.average_precision is not None:
         lines.append(f"AUROC {metrics.auroc:.4f}{_between(metrics, 'auroc')}")
         lines.append(f"average precision {metrics.average_precision:.4f}{_between(metrics, 'average_precision')}")
-    lines.append("(in brackets: 95% bounds, exact for rates, bootstrap for the last two)")
-    if question.prevalence is not None:
-        lines.append(_at(question.prevalence, metrics))
-    lines += [str(found) for found in findings(metrics, question)]
-    lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
-    lines += [parity_line(row) for row in judged.runtimes]
-    return "\n".join(lines)
+    return lines
 
 
 def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, object]:
@@ -144,6 +172,7 @@ def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, 
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
         "at_prevalence": None if there is None else asdict(there),
+        "folds": None if judged.folds is None else machine_readable(judged.folds),
         "targets": [{**asdict(found), "shown": found.shown} for found in findings(metrics, question)],
     }
 

@@ -126,13 +126,14 @@ def newest(
 ) -> Evaluation | None:
     """The newest evaluation with this engine and precision, by default the reference's.
 
-    Not of images that the model has learned from, or that its limits are read off.
+    Not of images that the model has learned from, or that its limits are read off, and not what other models of its
+    recipe said.
     """
     query = _whole().where(
         Evaluation.checkpoint_id == checkpoint_id,
         Evaluation.engine == engine,
         Evaluation.precision == precision,
-        Evaluation.split.not_in(("train", "validation")),
+        Evaluation.split.not_in(("train", "validation", "folds")),
     )
     return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
 

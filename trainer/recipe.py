@@ -1,8 +1,11 @@
 """With which values is a model trained?
 
-Every value is an option on the command line and stored with the run. The report's recipe: ResNet18, earlier
-layers frozen, rotation, flip, crop and colour jitter, cross-entropy weighted inversely to class frequencies,
-Adam, batches of 32, 10 epochs.
+Every value is an option on the command line and stored with the run. Two sets of values have names.
+
+- report: ResNet18, earlier layers frozen, rotation, flip, crop and colour jitter, cross-entropy weighted inversely to
+  class frequencies, Adam, batches of 32, 10 epochs.
+- finetune: from the head down the last stages learn as well, each at a lower rate than the one behind it. A validation
+  part decides which epoch is kept, and calibrates the scores. How its values were chosen: docs/accuracy.md.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ from trainer.errors import RecipeInvalid
 
 Schedule = Literal["cosine", "constant"]
 ClassWeighting = Literal["inverse", "none"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "auto"]
 Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]  # as vision.network names them
 
 # Adam's step for a new head on frozen features, large enough for ten epochs to come close to a linear probe
@@ -75,7 +78,9 @@ class Recipe:
     validation_share: float = 0.0
     seed: int = 0
     num_workers: int = 4  # processes that read and augment (what else: trainer/batches.py); 0: this one
-    precision: Precision = "float32"  # of the backbone; bfloat16 is several times faster where the CPU has AMX
+    # Of what is computed while training. bfloat16 is several times faster on a GPU and on a CPU with AMX; auto is that
+    # there, and float32 elsewhere.
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -142,6 +147,37 @@ def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
         "views": DEFAULT_VIEWS if part == "head" else 0,
     }
     return Recipe(**{**start, **changes})
+
+
+# How long fine-tuning takes is a matter of steps: the images of a small data set are seen more often.
+FINETUNE_STEPS = 800
+FINETUNE_EPOCHS = (6, 16)  # at least, at most
+
+
+def finetune_recipe(weights: str = "imagenet", *, images: int, **changes: Any) -> Recipe:
+    """The default recipe for a data set of so many training images, those held out of them included."""
+    start: dict[str, Any] = {
+        "name": "finetune",
+        "weights": weights,
+        "train_from": "layer3",
+        "learning_rate": 1e-3,
+        "depth_decay": 0.3,
+        "head_epochs": 1,
+        "weight_decay": 0.02,
+        "averaging": 0.99,
+        "patience": 5,
+        "views": 0,
+        "vertical_flip_probability": 0.5,
+        "validation_share": 0.15,
+        "precision": "auto",
+    }
+    if weights == "none":  # there is nothing to be careful with, and no head that could learn before
+        start |= {"train_from": "stem", "depth_decay": 1.0, "head_epochs": 0}
+    wanted = {**start, **changes}
+    batch = wanted.get("batch_size", Recipe.batch_size)
+    steps_per_epoch = max(1.0, images * (1 - wanted["validation_share"]) / batch)
+    least, most = FINETUNE_EPOCHS
+    return Recipe(**{"epochs": min(most, max(least, math.ceil(FINETUNE_STEPS / steps_per_epoch))), **wanted})
 
 
 def _option(name: str) -> str:

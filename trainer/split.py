@@ -43,5 +43,37 @@ def stratified_split(
     return in_test
 
 
+def stratified_folds(
+    keys: Sequence[bytes],
+    labels: Sequence[str],
+    *,
+    folds: int,
+    seed: int,
+    groups: Sequence[bytes] | None = None,
+) -> list[int]:
+    """The fold of each sample, from 0; every fold gets about as much of every class.
+
+    keys and groups as in `stratified_split`: no group lies in two folds.
+    """
+    units = keys if groups is None else groups
+    members: dict[bytes, list[int]] = defaultdict(list)
+    for at, unit in enumerate(units):
+        members[unit].append(at)
+    of_class = Counter(labels)
+    filled: list[Counter[str]] = [Counter() for _ in range(folds)]
+    fold_of = [0] * len(labels)
+    # The large groups first: small ones even out what those leave uneven.
+    for unit in sorted(members, key=lambda unit: (-len(members[unit]), _draw(seed, unit))):
+        content = Counter(labels[at] for at in members[unit])
+        shares = [
+            sum(count * filled[fold][name] / of_class[name] for name, count in content.items()) for fold in range(folds)
+        ]
+        chosen = min(range(folds), key=lambda fold: (shares[fold], filled[fold].total(), fold))
+        filled[chosen] += content
+        for at in members[unit]:
+            fold_of[at] = chosen
+    return fold_of
+
+
 def _draw(seed: int, unit: bytes) -> bytes:
     return hashlib.sha256(b"%d\0%s" % (seed, unit)).digest()

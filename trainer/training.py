@@ -6,7 +6,7 @@ Weights, network, fit, file: either the checkpoint stands there whole and known 
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile
 from trainer.validation import held_out
 from vision.checkpoint import ARCHITECTURE, CheckpointInfo
+from vision.cores import quick_in_bfloat16
 from vision.network import Network, PretrainedWeights, build_network, freeze_before, load_weights
 from vision.preprocessing import Preprocessing
 from vision.saved_network import save_checkpoint
@@ -76,6 +77,7 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
     """
     started, clock = datetime.now(UTC), time.monotonic()
     device = choose_device(plan.device)
+    plan = replace(plan, recipe=settled(plan.recipe, device))
     weights = load_weights(plan.recipe.weights)
     state = StateFile(plan.state_folder, _key(plan, weights))
     if not plan.resume:
@@ -116,6 +118,14 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
         finished=datetime.now(UTC),
         seconds=time.monotonic() - clock,
     )
+
+
+def settled(recipe: Recipe, device: str) -> Recipe:
+    """The recipe with the precision that "auto" means on this device: what is stored is what was computed with."""
+    if recipe.precision != "auto":
+        return recipe
+    quick = torch.cuda.is_bf16_supported() if device != "cpu" else quick_in_bfloat16()
+    return replace(recipe, precision="bfloat16" if quick else "float32")
 
 
 def _fresh_network(recipe: Recipe, weights: PretrainedWeights) -> Network:

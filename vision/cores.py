@@ -1,4 +1,4 @@
-"""How many cores may this process use?"""
+"""How many cores may this process use, and what are they quick at?"""
 
 import math
 import os
@@ -21,3 +21,11 @@ def cgroup_cores(cpu_max: Path) -> float | None:
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def quick_in_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has units for matrices of bfloat16 (Intel's AMX): without, that is slower than float32."""
+    try:
+        return "amx_bf16" in cpuinfo.read_text().split()
+    except OSError:
+        return False

@@ -59,15 +59,21 @@ def check(**options: Any) -> None:
 
 @click.command()
 @dataset_options
-@click.option("--recipe", type=click.Choice(["report"]), default="report", show_default=True, help="Named values.")
 @recipe_options
-@click.option("--name", help="Name of the model.  [default: the folder's name and a number]")
+@click.option("--name", "model_name", help="Name of the model.  [default: the folder's name and a number]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the checkpoint to this file.")
 @click.option("--resume", is_flag=True, help="Go on after the last finished epoch of an interrupted run.")
 @click.option("--export/--no-export", default=True, help="Also for ONNX Runtime, in fp32 and int8.  [default: export]")
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    help="Also a K-fold evaluation, for small data sets: so many models more, each judged on images it has not seen.",
+)
 @DEVICE
 @FORMAT
-def train(recipe: str, name: str | None, out: Path | None, resume: bool, export: bool, **options: Any) -> None:
+def train(
+    model_name: str | None, out: Path | None, resume: bool, export: bool, folds: int | None, **options: Any
+) -> None:
     """Train a model on DIR, evaluate the saved file, keep both; export it, and compare the exports with it."""
     from console.training import Wanted, machine_readable, make_model, printed
 
@@ -75,12 +81,13 @@ def train(recipe: str, name: str | None, out: Path | None, resume: bool, export:
     device, as_format = options.pop("device") or chosen.device, options.pop("as_format")
     engine = open_database(chosen.effective_database_url)
     with reading(engine) as session:
-        checkpoints.free_name(session, name, "model")  # a taken name should not cost an hour of training
+        checkpoints.free_name(session, model_name, "model")  # a taken name should not cost an hour of training
     if out is not None and not out.parent.is_dir():  # nor should a missing folder
         raise click.UsageError(f"There is no folder {out.parent} for --out.")
     data = chosen_dataset(options)
-    wanted = Wanted(name=name, device=device, resume=resume, export=export)
-    judged = make_model(engine, chosen, data, chosen_recipe({**options, "name": recipe}), wanted)
+    recipe = chosen_recipe(options, images=len(data.part("train")))
+    wanted = Wanted(name=model_name, device=device, resume=resume, export=export, folds=folds or 0)
+    judged = make_model(engine, chosen, data, recipe, wanted)
     click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))
     if out is not None:
         with whole(out) as part:

@@ -8,7 +8,7 @@ import pytest
 
 from console.commands.make import train
 from console.options import chosen_dataset, chosen_recipe
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, finetune_recipe, report_recipe
 
 
 def given(*words: str) -> dict[str, object]:
@@ -18,33 +18,37 @@ def given(*words: str) -> dict[str, object]:
 
 
 def test_every_value_of_the_recipe_is_an_option() -> None:
-    names = {parameter.name for parameter in train.params}
-    assert {field.name for field in fields(Recipe)} - {"name"} <= names
+    assert {field.name for field in fields(Recipe)} <= {parameter.name for parameter in train.params}
 
 
-def test_without_options_the_recipe_is_the_reports() -> None:
-    recipe = chosen_recipe(given())
-    assert (recipe.epochs, recipe.batch_size, recipe.image_size, recipe.num_workers) == (10, 32, 224, 4)
-    assert (recipe.weights, recipe.train_from, recipe.class_weighting) == ("imagenet", "head", "inverse")
+def test_without_options_the_recipe_is_fine_tuning_and_the_reports_has_its_name() -> None:
+    assert chosen_recipe(given(), images=900) == finetune_recipe(images=900)
+    assert chosen_recipe(given("--recipe", "report"), images=900) == report_recipe()
 
 
-def test_from_random_weights_nothing_is_frozen() -> None:
-    assert chosen_recipe(given("--weights", "none")).train_from == "stem"
+@pytest.mark.parametrize("recipe", ["finetune", "report"])
+def test_from_random_weights_nothing_is_frozen(recipe: str) -> None:
+    assert chosen_recipe(given("--recipe", recipe, "--weights", "none"), images=900).train_from == "stem"
 
 
-def test_what_is_set_arrives_with_its_type() -> None:
-    recipe = chosen_recipe(
-        given("--image-size", "96", "--jitter-hue", "0.3", "--train-from", "stem", "--schedule", "constant")
-    )
-    assert (recipe.image_size, recipe.jitter_hue, recipe.train_from) == (96, 0.3, "stem")
-    assert recipe.schedule == "constant"
+@pytest.mark.parametrize("recipe", ["finetune", "report"])
+def test_what_is_set_arrives_with_its_type(recipe: str) -> None:
+    words = ("--image-size", "96", "--jitter-hue", "0.3", "--train-from", "layer4", "--schedule", "constant")
+    chosen = chosen_recipe(given("--recipe", recipe, "--epochs", "3", *words), images=900)
+    assert (chosen.image_size, chosen.jitter_hue, chosen.train_from) == (96, 0.3, "layer4")
+    assert (chosen.schedule, chosen.epochs, chosen.name) == ("constant", 3, recipe)
 
 
 def test_help_names_every_default() -> None:
     shown = {parameter.name: parameter.help or "" for parameter in train.params if isinstance(parameter, click.Option)}
+    tuned, reports = finetune_recipe(images=900), report_recipe()
     for field in fields(Recipe):
-        if field.name not in ("name", "weights"):
-            assert f"[default: {field.default}]" in shown[field.name]
+        if field.name in ("name", "weights", "epochs"):
+            continue
+        default, reported = getattr(tuned, field.name), getattr(reports, field.name)
+        words = f"{default}" if default == reported else f"finetune: {default}; report: {reported}"
+        assert f"[default: {words}]" in shown[field.name]
+    assert "[default: finetune: 6 to 16, about 800 steps; report: 10]" in shown["epochs"]
 
 
 def test_columns_without_a_labels_file_are_refused() -> None:

@@ -74,9 +74,11 @@ def job(shell: Shell, photographs: Path) -> int:
         0,
         "--name",
         "tiny",
+        "--folds",
+        2,
     )
     assert "precision" in trained.stdout
-    assert "true, predicted:" in trained.stdout
+    assert trained.stdout.count("true, predicted:") == 2, "of the model on its test images, and of all folds"
     shell.type("models", "approve", "tiny")
     scanned = shell.type("scan", photographs / "incoming")
     assert scanned.stdout.strip().isdigit(), "standard output is the job's id and nothing else"

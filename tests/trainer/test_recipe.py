@@ -7,13 +7,44 @@ from typing import Any
 import pytest
 
 from trainer.errors import RecipeInvalid
-from trainer.recipe import Recipe, report_recipe
+from trainer.recipe import FINETUNE_EPOCHS, FINETUNE_STEPS, Recipe, finetune_recipe, report_recipe
 
 
 def test_the_reports_values_are_the_defaults() -> None:
     recipe = report_recipe()
     assert (recipe.weights, recipe.train_from, recipe.class_weighting) == ("imagenet", "head", "inverse")
     assert (recipe.batch_size, recipe.epochs, recipe.num_workers) == (32, 10, 4)
+
+
+@pytest.mark.parametrize("images", [1, 40, 900, 1968, 2500, 6633, 10**6])
+def test_fine_tuning_takes_about_as_many_steps_whatever_the_data_set(images: int) -> None:
+    recipe = finetune_recipe(images=images)
+    least, most = FINETUNE_EPOCHS
+    assert least <= recipe.epochs <= most
+    steps = recipe.epochs * images * (1 - recipe.validation_share) / recipe.batch_size
+    if least < recipe.epochs < most:
+        assert FINETUNE_STEPS <= steps <= FINETUNE_STEPS * (1 + 1 / (recipe.epochs - 1))
+    elif recipe.epochs == least:
+        assert steps >= FINETUNE_STEPS
+    else:
+        assert steps * (most - 1) / most < FINETUNE_STEPS
+
+
+def test_what_is_asked_for_goes_before_what_fine_tuning_would_choose() -> None:
+    recipe = finetune_recipe("some.pth", images=900, epochs=3, train_from="layer4", validation_share=0, patience=0)
+    assert (recipe.epochs, recipe.train_from, recipe.patience, recipe.weights) == (3, "layer4", 0, "some.pth")
+
+
+def test_fine_tuning_holds_images_out_and_keeps_its_best_epoch() -> None:
+    recipe = finetune_recipe(images=900)
+    assert recipe.validation_share > 0
+    assert 0 < recipe.patience < recipe.epochs
+    assert recipe.depth_decay < 1
+
+
+def test_from_random_weights_fine_tuning_trains_the_whole_network_at_once() -> None:
+    recipe = finetune_recipe("none", images=900)
+    assert (recipe.train_from, recipe.head_epochs, recipe.depth_decay) == ("stem", 0, 1.0)
 
 
 def test_from_random_weights_nothing_is_frozen() -> None:

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.split import stratified_split
+from trainer.split import stratified_folds, stratified_split
 
 KEYS = [b"%04d.png" % number for number in range(200)]
 LABELS = ["bad" if number % 5 == 0 else "good" for number in range(200)]
@@ -51,3 +51,29 @@ def test_groups_still_give_about_the_share() -> None:
     groups = [b"%d" % (number // 4) for number in range(200)]
     in_test = stratified_split(KEYS, LABELS, test_share=0.25, seed=0, groups=groups)
     assert 40 <= sum(in_test) <= 60
+
+
+def test_every_fold_gets_as_much_of_every_class() -> None:
+    fold_of = stratified_folds(KEYS, LABELS, folds=5, seed=0)
+    for fold in range(5):
+        held = [label for label, own in zip(LABELS, fold_of, strict=True) if own == fold]
+        assert (held.count("bad"), held.count("good")) == (8, 32)
+
+
+def test_folds_depend_on_the_seed_and_not_on_the_order() -> None:
+    straight = dict(zip(KEYS, stratified_folds(KEYS, LABELS, folds=5, seed=0), strict=True))
+    turned = dict(zip(KEYS[::-1], stratified_folds(KEYS[::-1], LABELS[::-1], folds=5, seed=0), strict=True))
+    assert straight == turned
+    assert straight != dict(zip(KEYS, stratified_folds(KEYS, LABELS, folds=5, seed=1), strict=True))
+
+
+def test_the_folds_are_those_that_were_recorded() -> None:
+    assert stratified_folds(KEYS[:12], LABELS[:12], folds=3, seed=0) == [2, 1, 1, 0, 0, 1, 0, 2, 1, 2, 0, 2]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["bad", "good"]), st.integers(0, 9)), min_size=1, max_size=60))
+def test_a_group_lies_in_one_fold(drawn: list[tuple[str, int]]) -> None:
+    groups = [b"%d" % group for _, group in drawn]
+    fold_of = stratified_folds(KEYS[: len(drawn)], [label for label, _ in drawn], folds=3, seed=0, groups=groups)
+    assert len(set(zip(groups, fold_of, strict=True))) == len(set(groups))
+    assert set(fold_of) <= {0, 1, 2}

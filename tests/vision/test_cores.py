@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vision.cores import cgroup_cores, usable_cores
+from vision.cores import cgroup_cores, quick_in_bfloat16, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,12 @@ def test_the_quota_of_a_container_is_understood(tmp_path: Path, content: str, co
 
 def test_there_is_always_a_core() -> None:
     assert usable_cores() >= 1
+
+
+def test_a_processor_says_whether_it_is_quick_in_bfloat16(tmp_path: Path) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text("processor\t: 0\nflags\t\t: fpu amx_bf16 avx512f\n")
+    assert quick_in_bfloat16(path)
+    path.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16 avx512f\n")
+    assert not quick_in_bfloat16(path)
+    assert not quick_in_bfloat16(tmp_path / "missing")

@@ -1,0 +1,83 @@
+"""Is every image judged once, by a model that has not seen it, and is a finished fold not trained again?"""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trainer.dataset import Dataset
+from trainer.errors import DatasetError
+from trainer.evaluation import Judging
+from trainer.folds import evaluate_folds, folded
+from trainer.recipe import Recipe
+from trainer.training import TrainingPlan
+
+CPU = Judging(device="cpu")
+
+
+@pytest.fixture
+def plan(dataset: Dataset, small_recipe: Recipe, tmp_path: Path) -> TrainingPlan:
+    recipe = replace(small_recipe, epochs=1)
+    return TrainingPlan(
+        dataset=dataset,
+        recipe=recipe,
+        checkpoint=tmp_path / "model.safetensors",
+        state_folder=tmp_path / "state",
+        device="cpu",
+    )
+
+
+def test_every_image_is_tested_in_one_fold_and_learned_from_in_the_others(dataset: Dataset) -> None:
+    parts = folded(dataset, folds=3, seed=0)
+    tested = Counter(sample.path for part in parts for sample in part.part("test"))
+    assert tested == Counter(sample.path for sample in dataset.samples)
+    for part in parts:
+        assert {sample.path for sample in part.samples} == set(tested)
+        assert {sample.is_defective for sample in part.part("test")} == {True, False}
+    assert len({part.fingerprint for part in parts} | {dataset.fingerprint}) == 4
+
+
+def test_files_of_the_same_bytes_lie_in_one_fold(dataset: Dataset) -> None:
+    twins = {sample.path: f"{number // 3:064}" for number, sample in enumerate(dataset.samples)}
+    doubled = replace(dataset, samples=tuple(replace(sample, sha256=twins[sample.path]) for sample in dataset.samples))
+    for part in folded(doubled, folds=4, seed=0):
+        assert not part.twins()
+
+
+def test_more_folds_than_a_class_has_images_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match=r"'defective' has too few different images for 13 folds"):
+        folded(dataset, folds=13, seed=0)
+
+
+def test_the_answers_of_all_folds_are_pooled_and_nothing_is_left_behind(plan: TrainingPlan, dataset: Dataset) -> None:
+    begun: list[int] = []
+    pooled = evaluate_folds(plan, 2, CPU, begun.append)
+    assert begun == [1, 2]
+    assert [image.path for image in pooled.images] == sorted(sample.path for sample in dataset.samples)
+    assert (pooled.split, pooled.dataset_fingerprint) == ("folds", dataset.fingerprint)
+    assert sum(map(sum, pooled.metrics.confusion_rows())) == len(dataset.samples)
+    assert not plan.checkpoint.exists()
+    assert not list(plan.state_folder.iterdir())
+
+
+def test_a_fold_that_was_finished_is_not_trained_again(plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate_folds(plan, 2, CPU, lambda _: None)
+
+    def stop(number: int) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_folds(plan, 2, CPU, stop)
+    (kept,) = plan.state_folder.glob("fold-*")
+    trained = kept.stat().st_mtime_ns
+    seen: list[int] = []
+
+    def look(number: int) -> None:
+        if number == 2:
+            seen.append(kept.stat().st_mtime_ns)
+
+    again = evaluate_folds(replace(plan, resume=True), 2, CPU, look)
+    assert seen == [trained]
+    assert [image.score for image in again.images] == [image.score for image in whole.images]

@@ -1,0 +1,91 @@
+"""How good are models of this recipe, when the images are too few to spare a test part?
+
+K-fold evaluation: the images, training and test alike, are parted into folds. For each fold a model learns from the
+other folds and judges this one, so that every image is judged once, by a model that has not seen it. The answers of
+all those models are pooled. They speak for the recipe on these images, and for no single model.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from trainer.dataset import Dataset, fingerprint
+from trainer.errors import DatasetError
+from trainer.evaluation import Evaluation, Judging, evaluate, judged_metrics
+from trainer.progress import OnStep
+from trainer.split import stratified_folds
+from trainer.training import TrainingPlan, train
+
+SPLIT = "folds"  # what the pooled evaluation is of
+
+OnFold = Callable[[int], None]  # the fold's number, from 1, as its training begins
+
+
+def folded(dataset: Dataset, *, folds: int, seed: int) -> tuple[Dataset, ...]:
+    """One data set for each fold: the same images, with that fold as the split "test" and all others as "train".
+
+    Files of the same bytes lie in one fold. Raises DatasetError where a class has fewer images than there are folds.
+    """
+    samples = dataset.samples
+    fold_of = stratified_folds(
+        [os.fsencode(sample.path) for sample in samples],
+        [sample.label for sample in samples],
+        folds=folds,
+        seed=seed,
+        groups=[sample.sha256.encode() for sample in samples],
+    )
+    for label in dataset.class_names:
+        where = {fold for sample, fold in zip(samples, fold_of, strict=True) if sample.label == label}
+        if len(where) < folds:
+            raise DatasetError(
+                f"The class {label!r} has too few different images for {folds} folds, each of which needs one: add "
+                "images of it, or take fewer folds."
+            )
+    parts = []
+    for number in range(folds):
+        own = tuple(
+            replace(sample, split="test" if fold == number else "train")
+            for sample, fold in zip(samples, fold_of, strict=True)
+        )
+        parts.append(replace(dataset, samples=own, fingerprint=fingerprint(own)))
+    return tuple(parts)
+
+
+def evaluate_folds(
+    plan: TrainingPlan, folds: int, judging: Judging, on_fold: OnFold, on_step: OnStep | None = None
+) -> Evaluation:
+    """Train and judge once for each fold; the answers of all, pooled, as an evaluation of the split "folds".
+
+    `plan` as for the model itself, whose checkpoint is not touched. With `plan.resume`, folds that a former run has
+    trained are not trained again. Raises what `train` and `evaluate` raise.
+    """
+    parts = folded(plan.dataset, folds=folds, seed=plan.recipe.seed)
+    judged: list[Evaluation] = []
+    files: list[Path] = []
+    for number, part in enumerate(parts, start=1):
+        on_fold(number)
+        key = f"{part.fingerprint[:12]}-{plan.recipe.key()[:12]}"
+        file = plan.state_folder / f"fold-{key}.safetensors"
+        files.append(file)
+        if not (plan.resume and file.exists()):
+            train(replace(plan, dataset=part, checkpoint=file), on_step)
+        judged.append(evaluate(file, None, part, replace(judging, split="test")))
+    for file in files:
+        file.unlink()
+    return _pooled(plan.dataset, judged)
+
+
+def _pooled(dataset: Dataset, judged: list[Evaluation]) -> Evaluation:
+    images = tuple(sorted((image for one in judged for image in one.images), key=lambda image: image.path))
+    return replace(
+        judged[0],
+        checkpoint_digest="",
+        dataset_fingerprint=dataset.fingerprint,
+        split=SPLIT,
+        metrics=judged_metrics(images, dataset.class_names),
+        images=images,
+        skipped=tuple(skip for one in judged for skip in one.skipped if skip not in dataset.skipped) + dataset.skipped,
+        finished=judged[-1].finished,
+        seconds=sum(one.seconds for one in judged),
+    )
