@@ -144,7 +144,7 @@ class Home:
         """Make and approve the benchmark's model, on a few drawn photographs."""
         shutil.rmtree(folder, ignore_errors=True)
         self.run("sample", folder, "--images", str(images), "--station")
-        recipe = ["--weights", weights, "--epochs", "1", "--image-size", str(size)]
+        recipe = ["--recipe", "report", "--weights", weights, "--epochs", "1", "--image-size", str(size)]
         recipe += ["--export" if export else "--no-export"]
         self.run("train", folder, "--name", MODEL, *recipe)
         self.run("models", "approve", MODEL)
