@@ -49,11 +49,25 @@ def test_in_the_first_epochs_the_head_alone_learns_and_then_what_the_recipe_name
     learner.begin(head_only=True)
     before = weights_of(network)
     learner.learn(batch, 0.01)
-    assert moved(before, network) == {"fc"}
+    kernels = {key: value for key, value in before.items() if "running" not in key and "tracked" not in key}
+    assert moved(kernels, network) == {"fc"}
     learner.begin(head_only=False)
     before = weights_of(network)
     learner.learn(batch, 0.01)
     assert moved(before, network) == {"layer4", "fc"}
+
+
+def test_what_learns_later_normalises_by_each_batch_from_the_beginning(
+    network: Network, recipe: Recipe, batch: Batch
+) -> None:
+    learner = Learner(network, recipe, torch.ones(2))
+    statistics = [network.layer3[0].bn1.running_mean.clone(), network.layer4[0].bn1.running_mean.clone()]
+    learner.begin(head_only=True)
+    alone = learner.learn(batch, 0.0)
+    assert torch.equal(network.layer3[0].bn1.running_mean, statistics[0])
+    assert not torch.equal(network.layer4[0].bn1.running_mean, statistics[1])
+    learner.begin(head_only=False)
+    assert learner.learn(batch, 0.0) == alone
 
 
 def test_each_part_learns_by_its_share_of_the_heads_rate(network: Network, recipe: Recipe) -> None:
