@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -27,6 +28,10 @@ from db.schema import upgrade
 
 if TYPE_CHECKING:
     from tests.exports import ExportedModel
+
+# How long an example takes says something about what else this machine does.
+hypothesis.settings.register_profile("inspectq", deadline=None)
+hypothesis.settings.load_profile("inspectq")
 
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 GIVEN_BROKER = os.environ.get("INSPECTQ_TEST_BROKER_URL", "")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.bounds import upper_bound
@@ -40,7 +40,6 @@ def test_without_one_class_limits_would_be_a_guess(defective: list[float], good:
             propose(*scored(defective, good), targets)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 300),
