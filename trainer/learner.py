@@ -42,7 +42,7 @@ class Learner:
         """An epoch, in which all that the recipe names learns, or the head alone.
 
         The layers that learn later normalise by each batch from the beginning: a head that learned from features
-        normalised otherwise would have to start again (measured: the first epoch after it began at three times its loss).
+        normalised otherwise has to start again (on solar cells its loss rose from 0.4 to 1.3 in the next epoch).
         """
         self._head_only = head_only or self._recipe.train_from == "head"
         freeze_before(self.network, self._recipe.train_from)
