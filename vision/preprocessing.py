@@ -1,12 +1,13 @@
 """What happens to a picture between its file and the network, and how is that written down?
 
-The whole image is scaled to fit a square and padded, so that no edge of the part is ever cropped away.
+The whole image, or each tile of a large one, is scaled to fit a square and padded, so that no edge of the part is ever
+cropped away.
 Training, evaluation and workers share this class; a checkpoint carries its values and their fingerprint.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vision.decode import CONVERSION_VERSION
+from vision.tiling import Tile, tiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +28,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # How many times longer than the square's edge a decoded picture's longer side has to be; None: as it is stored.
 _TIMES = {"reduced-2x": 2, "reduced": 1, "full": None}
 MAX_SIZE = 4096  # pixels: a larger edge is a damaged file or a typing error, not a network's input
+MAX_TILE = 2**15  # pixels
+MAX_OVERLAP = 0.75  # of a tile's edge: every pixel is then looked at sixteen times
 
 
 class PreprocessingError(ValueError):
@@ -42,6 +46,9 @@ class Preprocessing:
     # scaled to: libjpeg's small pictures are sharper than scaled ones, and the other half of the way evens that out.
     # For older checkpoints: full, at its whole size; reduced, at a size that is just not smaller.
     decode: Literal["reduced-2x", "reduced", "full"] = "reduced-2x"
+    # Edge of the tiles that are looked at one by one, in pixels of the upright picture; None: the whole picture.
+    tile: int | None = None
+    tile_overlap: float = 0.25  # share of a tile's edge that it has in common with its neighbour, at least
     mean: tuple[float, float, float] = IMAGENET_MEAN  # per channel, pixels in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -57,6 +64,13 @@ class Preprocessing:
             )
         if not 1 <= self.size <= MAX_SIZE:
             raise PreprocessingError(f"size must be 1 to {MAX_SIZE} pixels, not {self.size}")
+        if self.tile is not None and not self.size <= self.tile <= MAX_TILE:
+            raise PreprocessingError(
+                f"tiles must be at least as large as the network's input ({self.size} pixels) and at most {MAX_TILE} "
+                f"pixels, not {self.tile}"
+            )
+        if not 0 <= self.tile_overlap <= MAX_OVERLAP:
+            raise PreprocessingError(f"tiles may overlap by 0 to {MAX_OVERLAP} of their edge, not {self.tile_overlap}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise PreprocessingError("mean and std must each hold three numbers, and std positive ones")
 
@@ -65,13 +79,25 @@ class Preprocessing:
 
         `stored`: (width, height) of the picture in pixels, where `image` is a smaller copy of it.
         """
-        square = Image.new("RGB", (self.size, self.size), self.padding_colour)
         stored = image.size if stored is None else stored
-        scale = self.size / max(stored)
+        return self._square(image, stored, self.size / max(stored))
+
+    def _square(self, image: Image.Image, stored: tuple[int, int], scale: float) -> NDArray[np.uint8]:
+        square = Image.new("RGB", (self.size, self.size), self.padding_colour)
         width, height = (max(1, round(side * scale)) for side in stored)
         fitted = image.resize((width, height), Image.Resampling.BILINEAR)
         square.paste(fitted, ((self.size - width) // 2, (self.size - height) // 2))
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+    def squares(self, image: Image.Image) -> Iterator[tuple[Tile, NDArray[np.uint8]]]:
+        """Each tile of an RGB picture, row by row, with its pixels as `apply` makes them; needs `tile`."""
+        for tile in self.tiles(*image.size):
+            part = image.crop((tile.x, tile.y, tile.x + tile.width, tile.y + tile.height))
+            yield tile, self._square(part, part.size, self.size / self._tile)
+
+    def tiles(self, width: int, height: int) -> Iterator[Tile]:
+        """The tiles of a picture of so many pixels, row by row; needs `tile`."""
+        return tiles(width, height, self._tile, self.tile_overlap)
 
     def normalise(self, batch: "Tensor") -> "Tensor":
         """uint8 (N, 3, size, size) as float32 `(pixel / 255 - mean) / std`, on the batch's own device."""
@@ -83,10 +109,16 @@ class Preprocessing:
         return batch.to(torch.float32).div_(255).sub_(mean).div_(std)
 
     @property
+    def _tile(self) -> int:
+        if self.tile is None:
+            raise ValueError("this preprocessing looks at the whole picture at once")
+        return self.tile
+
+    @property
     def edge(self) -> int | None:
         """How long the longer side of a decoded picture has to be, in pixels, if that is enough; None: as stored."""
         times = _TIMES[self.decode]
-        return None if times is None else times * self.size
+        return None if times is None or self.tile is not None else times * self.size
 
     @property
     def padding_colour(self) -> tuple[int, int, int]:
@@ -105,6 +137,8 @@ class Preprocessing:
         values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
         if self.decode == "full":
             del values["decode"]
+        if self.tile is None:
+            del values["tile"], values["tile_overlap"]
         return values
 
     @classmethod

@@ -99,3 +99,46 @@ def test_the_fingerprint_changes_with_the_decoders_conversion(monkeypatch: pytes
 def test_values_that_are_not_understood_are_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(PreprocessingError, match=words):
         Preprocessing.from_dict({**Preprocessing().to_dict(), **change})
+
+
+def rough(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(4).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+def test_tiles_of_the_networks_size_are_the_pixels_themselves() -> None:
+    image = rough(100, 70)
+    pixels = np.asarray(image)
+    found = list(Preprocessing(size=32, tile=32).squares(image))
+    assert len(found) == 4 * 3
+    for tile, square in found:
+        part = pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        assert np.array_equal(square.transpose(1, 2, 0), part)
+
+
+def test_larger_tiles_are_scaled_each_by_itself() -> None:
+    image = rough(128, 64)
+    found = list(Preprocessing(size=32, tile=64, tile_overlap=0).squares(image))
+    assert [(tile.x, tile.y) for tile, _ in found] == [(0, 0), (64, 0)]
+    whole = Preprocessing(size=32)
+    for tile, square in found:
+        assert np.array_equal(square, whole.apply(image.crop((tile.x, 0, tile.x + 64, 64))))
+
+
+def test_a_picture_smaller_than_a_tile_keeps_the_scale_of_the_others() -> None:
+    ((tile, square),) = Preprocessing(size=32, tile=64).squares(Image.new("RGB", (40, 20), (9, 9, 9)))
+    assert (tile.width, tile.height) == (40, 20)
+    assert (square == 9).all(axis=0).sum() == 20 * 10
+
+
+def test_what_a_picture_of_one_square_is_made_of_has_the_fingerprint_that_it_had() -> None:
+    assert "tile" not in Preprocessing().to_dict()
+    tiled = Preprocessing(tile=448)
+    assert Preprocessing.from_dict(json.loads(json.dumps(tiled.to_dict()))) == tiled
+    assert len({one.fingerprint for one in (Preprocessing(), tiled, Preprocessing(tile=448, tile_overlap=0.5))}) == 3
+    assert (Preprocessing().edge, tiled.edge) == (448, None)
+
+
+@pytest.mark.parametrize("change", [{"tile": 100}, {"tile": 2**20}, {"tile": 448, "tile_overlap": 0.9}])
+def test_tiles_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(PreprocessingError, match="tiles"):
+        Preprocessing(**change)
