@@ -55,6 +55,8 @@ _ABOUT = {
     "train_from": "The first part of the network that learns; the parts before it are frozen. stem, and always so with "
     "--weights none: the whole network.",
     "image_size": "Edge of what the network sees, in pixels.",
+    "tile": "Look at overlapping tiles of this edge, in pixels of the image; the worst decides. 0: at the whole image.",
+    "tile_overlap": "Share of a tile's edge that its neighbour has in common with it, at least.",
     "epochs": "Rounds through the training images, beside --head-epochs.",
     "batch_size": "Images per step.",
     "learning_rate": "Of Adam, for the head, at its highest; 0.001 where more learns.",

@@ -22,9 +22,15 @@ from torchvision.transforms import InterpolationMode, v2
 
 from trainer.dataset import Sample
 from trainer.recipe import Recipe
-from vision.decode import read_image
+from vision.decode import Picture, read_image
 from vision.faults import StorageTrouble, Unreadable
 from vision.preprocessing import Preprocessing, is_grey, shrunk
+from vision.tiling import Tile
+
+
+def inspected(recipe: Recipe) -> Preprocessing:
+    """What inspection will do to the images of a model of this recipe."""
+    return Preprocessing(size=recipe.image_size, tile=recipe.tile or None, tile_overlap=recipe.tile_overlap)
 
 
 def build_augmentation(recipe: Recipe, preprocessing: Preprocessing, *, grey: bool = False) -> v2.Compose:
@@ -81,6 +87,8 @@ class Drawn:
     fault: str | None = None
 
 
+_PLACE = -3  # stands behind the image's number in derived_seed: where its tile lies
+
 AS_INSPECTED = 0  # the view in which nothing is drawn: what inspection sees
 
 # How many times larger than the network's input the square may be: sharp enough, and quick to turn.
@@ -98,30 +106,68 @@ class AugmentedImages(TorchDataset[Drawn]):
         self._root = root
         self._samples = samples
         self._seed = recipe.seed
-        self._size = recipe.image_size
-        preprocessing = Preprocessing(size=recipe.image_size)
-        self._augment = {grey: build_augmentation(recipe, preprocessing, grey=grey) for grey in (False, True)}
+        self._inspected = inspected(recipe)
+        self._augment = {grey: build_augmentation(recipe, self._inspected, grey=grey) for grey in (False, True)}
 
     def __getitem__(self, draw: Draw) -> Drawn:
         sample = self._samples[draw.image]
-        inspected = draw.views == (AS_INSPECTED,)
-        wanted = Preprocessing(size=self._size if inspected else _LARGEST_SQUARE * self._size)
+        as_inspected = draw.views == (AS_INSPECTED,)
         try:
-            picture = read_image(self._root / sample.path, edge=wanted.edge)
+            picture = read_image(self._root / sample.path, edge=self._edge(as_inspected))
         except (Unreadable, StorageTrouble) as fault:
             return self._lost(sample, f"cannot be read any more ({fault})")
         if picture.sha256 != sample.sha256:
             return self._lost(sample, "was changed")
-        stored = (picture.width, picture.height)
-        if inspected:
-            views = wanted.apply(picture.image, stored)[np.newaxis]
+        augment = self._augment[is_grey(picture.image)]
+        if self._inspected.tile is not None:
+            tiles = [sample.tile or self._drawn_tile(picture, view, draw.image) for view in draw.views]
+            if as_inspected:
+                views = self._inspected.apply_to(tiles[0], picture.image)[np.newaxis]
+            else:
+                each = zip(tiles, draw.views, strict=True)
+                views = np.stack(
+                    [self._view(augment, self._sharp(picture, tile), view, draw.image) for tile, view in each]
+                )
+        elif as_inspected:
+            views = self._inspected.apply(picture.image, (picture.width, picture.height))[np.newaxis]
         else:
-            fitting = Preprocessing(size=min(max(*stored, self._size), wanted.size))
-            sharp = shrunk(picture.image, fitting.size)
-            square = v2.functional.to_pil_image(torch.from_numpy(fitting.apply(sharp, stored)))
-            augment = self._augment[is_grey(picture.image)]
+            square = self._sharp(picture, None)
             views = np.stack([self._view(augment, square, view, draw.image) for view in draw.views])
         return Drawn(pixels=torch.from_numpy(views), is_defective=sample.is_defective)
+
+    def _edge(self, as_inspected: bool) -> int | None:
+        """How large a picture has to be decoded, as Preprocessing says it."""
+        if as_inspected or self._inspected.tile is not None:
+            return self._inspected.edge
+        return Preprocessing(size=self._largest).edge
+
+    @property
+    def _largest(self) -> int:
+        return _LARGEST_SQUARE * self._inspected.size
+
+    def _drawn_tile(self, picture: Picture, view: int, image: int) -> Tile:
+        """Anywhere in the picture."""
+        edge = self._inspected.tile or 0
+        generator = np.random.default_rng(derived_seed(self._seed, view, image, _PLACE))
+        width, height = min(edge, picture.width), min(edge, picture.height)
+        x, y = (int(generator.integers(spare + 1)) for spare in (picture.width - width, picture.height - height))
+        return Tile(x=x, y=y, width=width, height=height)
+
+    def _sharp(self, picture: Picture, tile: Tile | None) -> Any:
+        """The picture, or a tile of it, in a PIL square as large as is worth turning."""
+        if tile is None:
+            stored = (picture.width, picture.height)
+            fitting = Preprocessing(size=min(max(*stored, self._inspected.size), self._largest))
+            pixels = fitting.apply(shrunk(picture.image, fitting.size), stored)
+        else:
+            edge = self._inspected.tile or 0
+            size = min(edge, self._largest)
+            part = picture.image.crop((tile.x, tile.y, tile.x + tile.width, tile.y + tile.height))
+            part = shrunk(part, max(1, round(max(part.size) * size / edge)))
+            pixels = Preprocessing(size=size, tile=size).apply_to(
+                Tile(x=0, y=0, width=part.width, height=part.height), part
+            )
+        return v2.functional.to_pil_image(torch.from_numpy(pixels))
 
     def _view(self, augment: v2.Compose, square: Any, view: int, image: int) -> NDArray[np.uint8]:
         """uint8 (3, size, size) of a PIL square."""

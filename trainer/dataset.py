@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.display import shown
+from vision.tiling import Tile
 
 SPLITS = ("train", "test")
 
@@ -33,6 +34,7 @@ class Sample:
     is_defective: bool
     split: str
     sha256: str  # of the file's bytes
+    tile: Tile | None = None  # the part that is learned from, where images are learned from in parts
 
 
 @dataclass(frozen=True, kw_only=True)

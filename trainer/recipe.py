@@ -42,6 +42,8 @@ class Recipe:
     # The first part of the network that learns; what comes before it is frozen. stem: all of it learns.
     train_from: Part = "head"
     image_size: int = 224  # pixels, the edge of the square that the network sees
+    tile: int = 0  # pixels, the edge of the tiles of which an image's worst decides; 0: the image is looked at whole
+    tile_overlap: float = 0.25  # share of that edge that neighbours have in common, at least
     epochs: int = 10
     batch_size: int = 32
     learning_rate: float = HEAD_LEARNING_RATE  # of the head, at its highest
@@ -94,6 +96,8 @@ class Recipe:
                 )
         if self.weights == "none" and self.train_from != "stem":
             raise RecipeInvalid("Random weights cannot be frozen: nothing would be learned. Use --train-from stem.")
+        if 0 < self.tile < self.image_size:
+            raise RecipeInvalid(f"--tile must be at least --image-size ({self.image_size} pixels), or 0.")
         if self.patience and not self.validation_share:
             raise RecipeInvalid("--patience waits for a better loss on validation images: use --validation-share.")
         if self.head_epochs and self.weights == "none":
@@ -186,6 +190,8 @@ def _option(name: str) -> str:
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("image_size", 32, 4096),
+    ("tile", 0, 2**15),
+    ("tile_overlap", 0, 0.75),
     ("views", 0, 100),
     ("epochs", 1, 100_000),
     ("batch_size", 2, 65_536),

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainer.augmentation import derived_seed
+from trainer.augmentation import derived_seed, inspected
 from trainer.calibration import Calibration
 from trainer.dataset import Dataset, DatasetSnapshot
 from trainer.errors import TrainerError, TrainingInterrupted
@@ -22,11 +22,11 @@ from trainer.fit import Fit, run_fit
 from trainer.progress import OnStep
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile
+from trainer.tiles import tiled
 from trainer.validation import held_out
 from vision.checkpoint import ARCHITECTURE, CheckpointInfo
 from vision.cores import quick_in_bfloat16
 from vision.network import Network, PretrainedWeights, build_network, freeze_before, load_weights
-from vision.preprocessing import Preprocessing
 from vision.saved_network import save_checkpoint
 from vision.torch_runtime import choose_device
 
@@ -85,10 +85,12 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
     before = state.read()
     resumed_after = 0 if before is None else len(before.history)
     parted = held_out(plan.dataset, share=plan.recipe.validation_share, seed=plan.recipe.seed)
-    fit = Fit(dataset=parted, recipe=plan.recipe, device=torch.device(device), state=state, on_step=on_step)
     network = _fresh_network(plan.recipe, weights)
     plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if plan.recipe.tile:
+            parted = tiled(parted, plan.recipe, network.to(device))
+        fit = Fit(dataset=parted, recipe=plan.recipe, device=torch.device(device), state=state, on_step=on_step)
         fitted = run_fit(fit, network, resume=plan.resume)
         info = _info(plan, weights)
         digest = save_checkpoint(plan.checkpoint, network, info)
@@ -138,7 +140,7 @@ def _fresh_network(recipe: Recipe, weights: PretrainedWeights) -> Network:
 
 
 def _key(plan: TrainingPlan, weights: PretrainedWeights) -> str:
-    pixels = Preprocessing(size=plan.recipe.image_size).fingerprint
+    pixels = inspected(plan.recipe).fingerprint
     parts = (plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source, pixels)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -148,7 +150,7 @@ def _info(plan: TrainingPlan, weights: PretrainedWeights) -> CheckpointInfo:
         architecture=ARCHITECTURE,
         class_names=(plan.dataset.negative, plan.dataset.positive),
         positive_class=plan.dataset.positive,
-        preprocessing=Preprocessing(size=plan.recipe.image_size),
+        preprocessing=inspected(plan.recipe),
         recipe={**plan.recipe.to_dict(), "weights": weights.source, "weights_sha256": weights.sha256},
         dataset_fingerprint=plan.dataset.fingerprint,
         code_version=version("inspectq"),

@@ -90,10 +90,14 @@ class Preprocessing:
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
     def squares(self, image: Image.Image) -> Iterator[tuple[Tile, NDArray[np.uint8]]]:
-        """Each tile of an RGB picture, row by row, with its pixels as `apply` makes them; needs `tile`."""
+        """Each tile of an RGB picture, row by row, with its pixels; needs `tile`."""
         for tile in self.tiles(*image.size):
-            part = image.crop((tile.x, tile.y, tile.x + tile.width, tile.y + tile.height))
-            yield tile, self._square(part, part.size, self.size / self._tile)
+            yield tile, self.apply_to(tile, image)
+
+    def apply_to(self, tile: Tile, image: Image.Image) -> NDArray[np.uint8]:
+        """As `apply`, a part of an RGB picture; at the scale of a whole tile, however small the part is."""
+        part = image.crop((tile.x, tile.y, tile.x + tile.width, tile.y + tile.height))
+        return self._square(part, part.size, self.size / self._tile)
 
     def tiles(self, width: int, height: int) -> Iterator[Tile]:
         """The tiles of a picture of so many pixels, row by row; needs `tile`."""

@@ -1,0 +1,191 @@
+"""Which tiles of large images does a network learn from, when only whole images are labelled?
+
+A good image is good everywhere; of a defective one some tile shows the defect, and nobody said which. This is learning
+from bags of instances: a linear classifier on frozen features tells tiles of good images from one tile of each
+defective image, then the tile is chosen anew that is found most defective, until the choice stands (MI-SVM: Andrews,
+Tsochantaridis and Hofmann 2003, "Support vector machines for multiple-instance learning"). It begins with the tiles
+that are least like any of a good image: a defect is what good parts do not have. No classifier chooses in an image that
+it has learned from: it would find its former choice again.
+
+What is learned from is then one tile of each defective image, and of each good one the tile that was hardest to tell
+from a defect, and places drawn anew in every view.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from trainer.augmentation import inspected
+from trainer.backbone import Backbone
+from trainer.dataset import Dataset, Sample
+from trainer.errors import DatasetError
+from trainer.recipe import Recipe
+from vision.checkpoint import POSITIVE_INDEX
+from vision.cores import usable_cores
+from vision.decode import read_image
+from vision.faults import StorageTrouble, Unreadable
+from vision.network import Network
+from vision.preprocessing import Preprocessing
+from vision.runtime import Pixels
+from vision.tiling import Tile
+
+Features = NDArray[np.float32]  # (n, 512)
+Picks = NDArray[np.intp]  # numbers of tiles of one image
+
+ROUNDS = 10  # of choosing and learning, at most
+FOLDS = 4  # of the defective images
+STRANGE_SHARE = 0.2  # of a defective image's tiles, with which it begins
+REGULARISATION = 0.01  # scikit-learn's C: there are few defective tiles for 512 features
+DRAWN_OF_GOOD = 3  # tiles of each good image whose place is drawn, beside the hardest one
+GOOD_TILES = 20_000  # that the classifier learns from and compares with, at most
+_TOGETHER = 64  # tiles whose features are computed at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bag:
+    """An image's tiles and what the frozen layers say of them."""
+
+    sample: Sample
+    tiles: tuple[Tile, ...]
+    features: Features
+
+
+def tiled(dataset: Dataset, recipe: Recipe, network: Network) -> Dataset:
+    """The data set with tiles in the place of its training and validation images; the test images stay.
+
+    `network`: with the first weights, on the device to compute on. Raises DatasetError where an image changed since
+    the data set was opened.
+    """
+    backbone = Backbone(network, replace(recipe, train_from="head"))
+    samples = [sample for sample in dataset.samples if sample.split in ("train", "validation")]
+    bags = list(_bags(dataset, samples, inspected(recipe), backbone))
+    chosen = choose(bags, seed=recipe.seed)
+    parts = [one for bag, tile in zip(bags, chosen, strict=True) for one in _learned_from(bag.sample, tile)]
+    others = [sample for sample in dataset.samples if sample.split not in ("train", "validation")]
+    ordered = sorted([*parts, *others], key=lambda sample: os.fsencode(sample.path))
+    return replace(dataset, samples=tuple(ordered))
+
+
+def choose(bags: Sequence[Bag], *, seed: int) -> list[Tile]:
+    """The most defective tile of each image, by classifiers that have learned from others of the split "train"."""
+    learned = [bag for bag in bags if bag.sample.split == "train"]
+    good = np.concatenate([bag.features for bag in learned if not bag.sample.is_defective])
+    if len(good) > GOOD_TILES:
+        good = good[np.random.default_rng(seed).choice(len(good), GOOD_TILES, replace=False)]
+    scaler = StandardScaler().fit(good)
+    good = scaler.transform(good)
+    defective = [scaler.transform(bag.features) for bag in learned if bag.sample.is_defective]
+    picks = [_strangest(features, good) for features in defective]
+    for _ in range(ROUNDS):
+        before, picks = picks, list(_chosen_by_others(defective, picks, good))
+        if all(np.array_equal(one, other) for one, other in zip(before, picks, strict=True)):
+            break
+    classifier = _fitted(defective, picks, good)
+    own = iter(picks)
+    return [
+        bag.tiles[
+            next(own)[0]
+            if bag.sample.is_defective and bag.sample.split == "train"
+            else _most(classifier, scaler.transform(bag.features))
+        ]
+        for bag in bags
+    ]
+
+
+def _strangest(features: Features, good: Features) -> Picks:
+    """The tiles with the largest distance to the nearest good one."""
+    distances = (good**2).sum(axis=1) - 2 * features @ good.T
+    nearest = distances.min(axis=1) + (features**2).sum(axis=1)
+    return np.argsort(-nearest)[: max(1, round(STRANGE_SHARE * len(features)))]
+
+
+def _chosen_by_others(defective: Sequence[Features], picks: Sequence[Picks], good: Features) -> Iterator[Picks]:
+    """One tile of each image, by a classifier that has learned from the images of the other folds."""
+    folds = min(FOLDS, len(defective))
+    classifiers = [
+        _fitted(
+            [features for at, features in enumerate(defective) if at % folds != fold or folds == 1],
+            [pick for at, pick in enumerate(picks) if at % folds != fold or folds == 1],
+            good,
+        )
+        for fold in range(folds)
+    ]
+    for at, features in enumerate(defective):
+        yield np.array([_most(classifiers[at % folds], features)])
+
+
+def _fitted(defective: Sequence[Features], picks: Sequence[Picks], good: Features) -> LogisticRegression:
+    shown = np.concatenate([features[pick] for features, pick in zip(defective, picks, strict=True)])
+    classifier = LogisticRegression(class_weight="balanced", C=REGULARISATION, max_iter=1000)
+    return classifier.fit(np.concatenate([good, shown]), np.repeat([0, 1], [len(good), len(shown)]))
+
+
+def _most(classifier: LogisticRegression, features: Features) -> int:
+    return int(classifier.decision_function(features).argmax())
+
+
+def worst_margins(
+    dataset: Dataset, samples: Sequence[Sample], recipe: Recipe, network: Network
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(n,) and (n,): each image's largest logit margin over its tiles, as inspection decides, and is it defective?"""
+    preprocessing, device = inspected(recipe), network.fc.weight.device
+    network.eval()
+    margins = []
+    for sample in samples:
+        _, pixels = _tiles_of(dataset, sample, preprocessing)
+        with torch.no_grad():
+            parts = torch.split(torch.from_numpy(pixels), _TOGETHER)
+            logits = torch.cat([network(preprocessing.normalise(rows.to(device))) for rows in parts])
+        margins.append(float((logits[:, POSITIVE_INDEX] - logits[:, 1 - POSITIVE_INDEX]).max()))
+    return np.array(margins), np.array([sample.is_defective for sample in samples])
+
+
+def _learned_from(sample: Sample, tile: Tile) -> Iterator[Sample]:
+    yield replace(sample, tile=tile)
+    if not sample.is_defective:
+        for _ in range(DRAWN_OF_GOOD if sample.split == "train" else 0):
+            yield sample
+
+
+def _bags(
+    dataset: Dataset,
+    samples: Iterable[Sample],
+    preprocessing: Preprocessing,
+    backbone: Backbone,
+) -> Iterator[Bag]:
+    """The images in order; a few are decoded ahead."""
+    ahead: deque[tuple[Sample, Future[tuple[tuple[Tile, ...], Pixels]]]] = deque()
+    threads = usable_cores()
+    with ThreadPoolExecutor(threads) as pool:
+        for sample in samples:
+            ahead.append((sample, pool.submit(_tiles_of, dataset, sample, preprocessing)))
+            if len(ahead) > threads:
+                yield _bag(*ahead.popleft(), backbone)
+        while ahead:
+            yield _bag(*ahead.popleft(), backbone)
+
+
+def _bag(sample: Sample, seen: "Future[tuple[tuple[Tile, ...], Pixels]]", backbone: Backbone) -> Bag:
+    tiles, pixels = seen.result()
+    parts = [backbone(rows).cpu() for rows in torch.split(torch.from_numpy(pixels), _TOGETHER)]
+    return Bag(sample=sample, tiles=tiles, features=torch.cat(parts).numpy())
+
+
+def _tiles_of(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) -> tuple[tuple[Tile, ...], Pixels]:
+    path = dataset.root / sample.path
+    try:
+        picture = read_image(path, edge=preprocessing.edge)
+    except (Unreadable, StorageTrouble) as fault:
+        raise DatasetError(f"{path} cannot be read any more ({fault}); start again.") from fault
+    if picture.sha256 != sample.sha256:
+        raise DatasetError(f"{path} was changed since training began; start again.")
+    tiles, squares = zip(*preprocessing.squares(picture.image), strict=True)
+    return tiles, np.stack(squares)
