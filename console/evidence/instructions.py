@@ -1,0 +1,94 @@
+"""How does somebody check a bundle with nothing but what every computer has? The README.txt in it."""
+
+from console.terminal import shown
+from db.jobs import Ledger
+from db.models import InspectionJob, JobState
+from db.operating_points import approval_words
+
+_HOW = """\
+WHAT IS HERE
+  verdicts.csv          one line per image: verdict, score, sha256, model, limits, worker, time. Text that a
+                        spreadsheet would run as a formula has an apostrophe in front of it.
+  verdicts.json         the same, with every text as it is
+  images.sha256         the sha256 of each image that could be read, as sha256sum writes it
+  operating-point.json  the limits, what they were to keep, who approved them and why
+  model.json            the model's file by its sha256 ("digest"), how it was trained, and on which data set
+  evaluation.json       how the model did on images that it has not learned from; each rate with its 95% bounds
+  confusion-matrix.csv  the same in counts: actual class, predicted class, images
+  job.json              who submitted what and when; its ledger
+  report.html           all of that to look at, in any browser
+  audit-events.jsonl    what was done with the job and its model; audit-chain.json: where the chain ended
+  versions.json         versions of the code and its libraries
+  SHA256SUMS            the sha256 of every file here
+
+HOW TO CHECK IT
+1. That nothing here was altered: in the folder into which this was unpacked,
+     sha256sum -c SHA256SUMS
+   Whoever gave you the bundle should have told you its own sha256 by another way.
+
+2. That the images are those that were judged: in the folder of the images,
+     sha256sum --quiet -c /where/this/is/images.sha256
+   It names each file that was altered or is missing, and nothing else.
+
+3. That each verdict follows from its score and the limits, and that no image is without one:
+     python3 - <<'END'
+     import collections, csv, json
+     limits, job = json.load(open("operating-point.json")), json.load(open("job.json"))
+     counted = collections.Counter()
+     for row in csv.DictReader(open("verdicts.csv", encoding="utf-8", newline="")):
+         if row["score"]:
+             score = float(row["score"])
+             word = "PASS" if score < limits["pass_below"] else "FAIL" if score >= limits["fail_from"] else "REVIEW"
+             assert word == row["disposition"], row["path"]
+         counted[row["disposition"].lower()] += 1
+     ledger = job["ledger"]
+     assert all(counted[word] == ledger[word] for word in ("pass", "fail", "review", "unreadable")), counted
+     assert sum(counted.values()) + ledger["cancelled"] == ledger["submitted"], ledger
+     print("every verdict follows from its score, and the ledger closes")
+     END
+
+4. That the audit events are whole: each digest covers its event and the digest before it.
+     python3 - <<'END'
+     import hashlib, json
+     for line in open("audit-events.jsonl", encoding="utf-8"):
+         event = json.loads(line)
+         content = [event[name] for name in ("previous", "time", "actor", "action", "subject", "details")]
+         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+         assert hashlib.sha256(text.encode()).hexdigest() == event["digest"], event["event"]
+     print("every event has its digest")
+     END
+   Events about other jobs lie between them and are not here. That the chain as a whole is unbroken is said by
+   `inspectq audit verify`, which ends with the digest in audit-chain.json as long as nothing was added.
+
+5. That the model says so: with inspectq and the model's file, whose sha256 has to be "digest" of model.json,
+     inspectq replay {job} --all
+"""
+
+
+def instructions(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> str:
+    """What the bundle is about, what to know before relying on it, and how to check it."""
+    counts = ", ".join(f"{number} {name}" for name, number in ledger.to_dict().items())
+    about = [
+        f"Evidence for job {job.id}: the images in {shown(job.root)}",
+        f"judged by model {shown(job.checkpoint.name)}, sha256 {job.checkpoint.digest},",
+        f"by operating point {job.operating_point_id}, {shown(approval_words(job.operating_point))}.",
+        f"Images: {counts}.",
+        *(f"NOTE: {warning}" for warning in warnings(job, ledger, evaluated=evaluated)),
+    ]
+    return "\n".join(about) + "\n\n" + _HOW.replace("{job}", str(job.id))
+
+
+def warnings(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> list[str]:
+    """What stands in the way of relying on the verdicts; a sentence each."""
+    said = []
+    if job.operating_point.approval is None:
+        said.append(f"Its limits, operating point {job.operating_point_id}, are UNAPPROVED.")
+    if not evaluated:
+        said.append("The model was not evaluated on images that it has not learned from.")
+    if job.state is not JobState.DONE:
+        said.append(f"The job is {job.state.value}: not every image that was submitted has a verdict.")
+    if ledger.unreadable:
+        said.append(f"{ledger.unreadable} images could not be read, and were not judged.")
+    if not ledger.closed:
+        said.append("The ledger does not close: see inspectq audit verify.")
+    return said
