@@ -1,6 +1,8 @@
 """The commands with which a verdict is defended: trace, replay, bundle."""
 
+import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,8 +76,12 @@ def replay(job: int, sample: int | None, everything: bool, seed: int | None, lim
 @JOB
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The zip file to write.")
 def bundle(job: int, out: Path) -> None:
-    """The evidence for an ended JOB in one zip file, which can be checked without inspectq."""
+    """The evidence for an ended JOB in one zip file, which can be checked without inspectq; prints its sha256.
+
+    Hand that on by another way: whoever has it needs not trust the one who brings the file.
+    """
     from console.evidence.bundle import write_bundle
+    from console.evidence.checksums import checksum_line
     from console.evidence.instructions import warnings
 
     engine = open_database(settings().effective_database_url)
@@ -89,4 +95,7 @@ def bundle(job: int, out: Path) -> None:
             on_file=lambda name: progress.update(task, description=f"Writing {name}"),
         )
     say(*warnings(lot.job, lot.ledger, evaluated=bool(lot.evaluations)))
+    with out.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    click.echo(checksum_line(digest, os.fsencode(out.name)), nl=False)
     say(f"The evidence for job {job} is in {out}. How to check it: unzip -p {out} README.txt")

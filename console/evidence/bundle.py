@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from console.evidence import check
 from console.evidence.archive import Archive
 from console.evidence.checksums import checksum_line
 from console.evidence.facts import evaluation_facts, event_facts, model_facts, point_facts, submission_facts
@@ -84,6 +85,8 @@ def _write(session: Session, archive: Archive, lot: Lot, made_at: datetime, on_f
     }
     with archive.text("README.txt") as stream:
         stream.write(instructions(job, lot.ledger, evaluated=bool(lot.evaluations)))
+    with archive.text("check.py") as stream:
+        stream.write(Path(check.__file__).read_text(encoding="utf-8"))
     for name, value in documents.items():
         on_file(name)
         archive.json(name, value)

@@ -18,50 +18,29 @@ WHAT IS HERE
   job.json              who submitted what and when; its ledger
   report.html           all of that to look at, in any browser
   audit-events.jsonl    what was done with the job and its model; audit-chain.json: where the chain ended
+  check.py              checks all of this: see below
   versions.json         versions of the code and its libraries
   SHA256SUMS            the sha256 of every file here
 
 HOW TO CHECK IT
-1. That nothing here was altered: in the folder into which this was unpacked,
+1. Unpack it, and in the folder into which that was done:
      sha256sum -c SHA256SUMS
-   Whoever gave you the bundle should have told you its own sha256 by another way.
+   names every file that was altered since. Whoever gave you the bundle should tell you its own sha256 by another way.
 
-2. That the images are those that were judged: in the folder of the images,
+2. In the folder of the images:
      sha256sum --quiet -c /where/this/is/images.sha256
-   It names each file that was altered or is missing, and nothing else.
+   names every image that was altered or is missing since it was judged, and nothing else.
 
-3. That each verdict follows from its score and the limits, and that no image is without one:
-     python3 - <<'END'
-     import collections, csv, json
-     limits, job = json.load(open("operating-point.json")), json.load(open("job.json"))
-     counted = collections.Counter()
-     for row in csv.DictReader(open("verdicts.csv", encoding="utf-8", newline="")):
-         if row["score"]:
-             score = float(row["score"])
-             word = "PASS" if score < limits["pass_below"] else "FAIL" if score >= limits["fail_from"] else "REVIEW"
-             assert word == row["disposition"], row["path"]
-         counted[row["disposition"].lower()] += 1
-     ledger = job["ledger"]
-     assert all(counted[word] == ledger[word] for word in ("pass", "fail", "review", "unreadable")), counted
-     assert sum(counted.values()) + ledger["cancelled"] == ledger["submitted"], ledger
-     print("every verdict follows from its score, and the ledger closes")
-     END
+3. With Python 3.11 or later, and nothing but its own library:
+     python3 check.py [FOLDER OF THE IMAGES]
+   does both on any system. It also checks that each verdict follows from its score and the limits, that no image is
+   without a verdict, and that each audit event has the digest of its content and of the one before it. It is short:
+   read it before you run it. Events about other jobs lie between those here; that none of them was removed is what
+   `inspectq audit verify` says, whose digest is that of audit-chain.json for as long as nothing was added.
 
-4. That the audit events are whole: each digest covers its event and the digest before it.
-     python3 - <<'END'
-     import hashlib, json
-     for line in open("audit-events.jsonl", encoding="utf-8"):
-         event = json.loads(line)
-         content = [event[name] for name in ("previous", "time", "actor", "action", "subject", "details")]
-         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-         assert hashlib.sha256(text.encode()).hexdigest() == event["digest"], event["event"]
-     print("every event has its digest")
-     END
-   Events about other jobs lie between them and are not here. That the chain as a whole is unbroken is said by
-   `inspectq audit verify`, which ends with the digest in audit-chain.json as long as nothing was added.
-
-5. That the model says so: with inspectq and the model's file, whose sha256 has to be "digest" of model.json,
+4. With inspectq, the images, and the model's file, whose sha256 has to be the "digest" in model.json:
      inspectq replay {job} --all
+   asks the network again.
 """
 
 

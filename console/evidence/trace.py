@@ -19,6 +19,7 @@ from db.models import Evaluation, InspectionResult
 from db.operating_points import UNAPPROVED
 
 _MOST_EVENTS = 20  # for a person
+_LONG = 20  # characters of a subject: enough of a digest to tell models apart
 
 
 def fields(lineage: Lineage) -> dict[str, Any]:
@@ -206,7 +207,8 @@ def _code_versions(found: Lineage) -> dict[str, str | None]:
 def _events(found: Lineage) -> list[str]:
     newest = found.events[-_MOST_EVENTS:]
     lines = [
-        f"{event.id}  {event.time.isoformat(timespec='seconds')}  {event.actor}  {event.action} {event.subject[:40]}"
+        f"{event.id}  {event.time.isoformat(timespec='seconds')}  {event.actor}  {event.action} "
+        f"{event.subject if len(event.subject) < _LONG else event.subject[: _LONG - 1] + '…'}  {_words(event.details)}"
         for event in newest
     ]
     left_out = found.events_left_out + len(found.events) - len(newest)
