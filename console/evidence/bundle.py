@@ -13,11 +13,12 @@ from typing import Any
 from console.evidence import check
 from console.evidence.archive import Archive
 from console.evidence.checksums import checksum_line
-from console.evidence.facts import evaluation_facts, event_facts, model_facts, point_facts, submission_facts
+from console.evidence.facts import evaluation_facts, event_facts, model_facts, submission_facts
 from console.evidence.instructions import instructions
 from console.files import whole
 from console.report.job import job_page
 from console.results import defused, write_csv, write_json
+from console.thresholds import fields, outcomes
 from db import evaluations, jobs, lineage, results
 from db.engine import Engine, Session, reading
 from db.errors import Refused
@@ -80,7 +81,7 @@ def _write(session: Session, archive: Archive, lot: Lot, made_at: datetime, on_f
         "evaluation.json": [evaluation_facts(row) for row in lot.evaluations],
         "job.json": {**submission_facts(job), "ledger": lot.ledger.to_dict(), "ledger_closed": lot.ledger.closed},
         "model.json": model_facts(job.checkpoint),
-        "operating-point.json": point_facts(job.operating_point),
+        "operating-point.json": fields(job.operating_point, outcomes(session, job.operating_point)),
         "versions.json": _versions(lot, made_at),
     }
     with archive.text("README.txt") as stream:

@@ -11,7 +11,8 @@ WHAT IS HERE
                         spreadsheet would run as a formula has an apostrophe in front of it.
   verdicts.json         the same, with every text as it is
   images.sha256         the sha256 of each image that could be read, as sha256sum writes it
-  operating-point.json  the limits, what they were to keep, who approved them and why
+  operating-point.json  the limits, what they were to keep, who approved them and why, and what they make of the
+                        images that the model was judged on, with bounds
   model.json            the model's file by its sha256 ("digest"), how it was trained, and on which data set
   evaluation.json       how the model did on images that it has not learned from; each rate with its 95% bounds
   confusion-matrix.csv  the same in counts: actual class, predicted class, images
@@ -67,7 +68,7 @@ def warnings(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> list[str
     if job.state is not JobState.DONE:
         said.append(f"The job is {job.state.value}: not every image that was submitted has a verdict.")
     if ledger.unreadable:
-        said.append(f"{ledger.unreadable} images could not be read, and were not judged.")
+        said.append(f"Of the images {ledger.unreadable} could not be read, and were not judged.")
     if not ledger.closed:
         said.append("The ledger does not close: see inspectq audit verify.")
     return said

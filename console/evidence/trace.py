@@ -163,7 +163,7 @@ def _evaluations(found: Lineage) -> list[str]:
     for row in found.evaluations:
         lines += [
             f"e{row.id}, {row.engine} {row.precision} on {row.device}: {row.images} images, {row.split} of "
-            f"{row.dataset.root}, {row.created_at.isoformat()}",
+            f"{row.dataset.root}, defective from a score of {row.threshold!r}, {row.created_at.isoformat()}",
             f"  missed defective parts  {_rate(row, 'miss_rate')}",
             f"  false alarms            {_rate(row, 'false_alarm_rate')}",
             f"  accuracy                {_rate(row, 'accuracy')}",
@@ -171,6 +171,8 @@ def _evaluations(found: Lineage) -> list[str]:
         ]
     if (found.evaluations[0].engine, found.evaluations[0].precision) != (found.origin.engine, found.origin.precision):
         lines.append("none of these is of the runtime that gave the verdict")
+    if {found.point.pass_below, found.point.fail_from} != {found.evaluations[0].threshold}:
+        lines.append(f"what the verdict's own limits make of these images: inspectq threshold show {found.point.id}")
     return lines
 
 
