@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
@@ -97,7 +98,7 @@ def pages(engine: Engine, job: InspectionJob, wanted: Wanted) -> Iterator[list[R
         page = _page(engine, query.where(InspectionResult.path > page[-1].path))
 
 
-def _counting(job: InspectionJob, wanted: Wanted) -> Select[InspectionResult, OperatingPoint, Checkpoint]:
+def _counting(job: InspectionJob, wanted: Wanted) -> Select[*tuple[Any, ...]]:
     row, other, by = InspectionResult, aliased(InspectionResult), wanted.by
     newest = (
         select(func.max(other.revision))
@@ -106,7 +107,18 @@ def _counting(job: InspectionJob, wanted: Wanted) -> Select[InspectionResult, Op
     )
     for_reason = func.coalesce(row.reason_code, "").in_(wanted.reasons)
     return (
-        select(row, OperatingPoint, Checkpoint)
+        select(
+            row.path,
+            row.sha256,
+            row.score,
+            row.label,
+            row.disposition,
+            row.reason_code,
+            OperatingPoint.pass_below,
+            OperatingPoint.fail_from,
+            Checkpoint.positive_class,
+            Checkpoint.negative_class,
+        )
         .join(OperatingPoint, OperatingPoint.id == row.operating_point_id)
         .join(Checkpoint, Checkpoint.id == row.checkpoint_id)
         .where(
@@ -121,20 +133,7 @@ def _counting(job: InspectionJob, wanted: Wanted) -> Select[InspectionResult, Op
     )
 
 
-def _page(engine: Engine, query: Select[InspectionResult, OperatingPoint, Checkpoint]) -> list[Recorded]:
+def _page(engine: Engine, query: Select[*tuple[Any, ...]]) -> list[Recorded]:
     with reading(engine) as session:
-        return [
-            Recorded(
-                path=row.path,
-                sha256=row.sha256,
-                score=row.score,
-                label=row.label,
-                disposition=row.disposition,
-                reason_code=row.reason_code,
-                pass_below=point.pass_below,
-                fail_from=point.fail_from,
-                positive_class=checkpoint.positive_class,
-                negative_class=checkpoint.negative_class,
-            )
-            for row, point, checkpoint in session.execute(query.order_by(InspectionResult.path).limit(PAGE_ROWS))
-        ]
+        rows = session.execute(query.order_by(InspectionResult.path).limit(PAGE_ROWS))
+        return [Recorded(**row) for row in rows.mappings()]
