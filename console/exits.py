@@ -28,6 +28,10 @@ _EXPECTED = {
     "vision.preprocessing.PreprocessingError": ExitCode.WRONG_USAGE,
     "vision.runtime.DeviceUnavailable": ExitCode.WRONG_USAGE,
     "vision.runtime.InvalidScore": ExitCode.ENDED_BADLY,
+    "vision.runtime.DeviceFailed": ExitCode.ENDED_BADLY,
+    "vision.runtime.DeviceOutOfMemory": ExitCode.ENDED_BADLY,
+    "vision.reading.OutsideRoots": ExitCode.WRONG_USAGE,
+    "worker.choice.RuntimeRefused": ExitCode.ENDED_BADLY,
     "builtins.OSError": ExitCode.ENDED_BADLY,
 }
 

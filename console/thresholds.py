@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from console.evidence.facts import point_facts
 from console.terminal import shown
 from db import checkpoints, evaluations, operating_points
 from db.engine import Session
@@ -77,22 +78,8 @@ def outcomes(session: Session, point: OperatingPoint) -> list[Gives]:
 
 def fields(point: OperatingPoint, gives: Sequence[Gives] = ()) -> dict[str, Any]:
     """For scripts."""
-    approval = point.approval
     return {
-        "operating_point": point.id,
-        "model": point.checkpoint.name,
-        "version": point.version,
-        "pass_below": point.pass_below,
-        "fail_from": point.fail_from,
-        "origin": point.origin,
-        "targets": point.targets,
-        "evaluation": None if point.evaluation_id is None else f"e{point.evaluation_id}",
-        "proposed_by": point.proposed_by,
-        "created_at": point.created_at.isoformat(),
-        "approved": approval is not None,
-        "approved_by": approval.approved_by if approval else None,
-        "approved_at": approval.approved_at.isoformat() if approval else None,
-        "reason": approval.reason if approval else None,
+        **point_facts(point),
         "gives": [_gives(each) for each in gives],
     }
 

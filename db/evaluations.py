@@ -13,7 +13,7 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db.errors import NotFound
-from db.models import ClassMetric, ConfusionCell, DatasetSnapshot, Evaluation, EvaluationScore, TrainingRun
+from db.models import Checkpoint, ClassMetric, ConfusionCell, DatasetSnapshot, Evaluation, EvaluationScore, TrainingRun
 
 _FETCH_ROWS = 1000
 _REFERENCE = ("torch", "fp32")
@@ -136,6 +136,22 @@ def newest(
         Evaluation.split.not_in(("train", "validation", "folds")),
     )
     return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+
+def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision: str) -> Sequence[Evaluation]:
+    """What is known of the checkpoint from images that it has not learned from, and its limits were not read off.
+
+    The newest evaluation of each runtime on each data set and split: first this engine and precision, then the
+    reference, then the others, newest first.
+    """
+    own = checkpoint.training_run.dataset_snapshot_id
+    newest: dict[tuple[object, ...], Evaluation] = {}
+    for row in of_checkpoint(session, checkpoint.id):
+        learned = row.split in ("train", "validation") or (row.split == "all" and row.dataset_snapshot_id == own)
+        if not learned:
+            newest.setdefault((row.engine, row.precision, row.dataset_snapshot_id, row.split), row)
+    ran = [(engine, precision), _REFERENCE]
+    return sorted(newest.values(), key=lambda row: [(row.engine, row.precision) != first for first in ran] + [-row.id])
 
 
 def newest_by_runtime(session: Session, checkpoint_id: int, split: str) -> Sequence[Evaluation]:

@@ -52,6 +52,16 @@ class Base(DeclarativeBase):
         list[Any]: JSON(),
     }
 
+    def values(self) -> dict[str, Any]:
+        """Every column by its name, as JSON holds it: what is stored of the row, whole."""
+        return {attribute.key: _plain(getattr(self, attribute.key)) for attribute in self.__mapper__.column_attrs}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, StrEnum) else value
+
 
 def _enum(kind: type[StrEnum]) -> Enum:
     return Enum(

@@ -6,6 +6,7 @@ that a later one refused is not used any more.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -45,6 +46,14 @@ def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[RuntimeParit
         .group_by(RuntimeParity.name)
     )
     return session.scalars(select(RuntimeParity).where(RuntimeParity.id.in_(newest)).order_by(RuntimeParity.name)).all()
+
+
+def counted_at(session: Session, checkpoint_id: int, name: str, time: datetime) -> RuntimeParity | None:
+    """The comparison of the runtime `name` that counted at that time: by which it was used, and which file it was."""
+    query = select(RuntimeParity).where(
+        RuntimeParity.checkpoint_id == checkpoint_id, RuntimeParity.name == name, RuntimeParity.created_at <= time
+    )
+    return session.scalar(query.order_by(RuntimeParity.id.desc()).limit(1))
 
 
 def accepted(session: Session, checkpoint_id: int) -> list[RuntimeParity]:

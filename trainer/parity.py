@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.bounds import exact_bounds
+from vision.runtimes import FP32_DIFFERENCE
 
-FP32_DIFFERENCE = 1e-4  # of an image's scores, at which a runtime in fp32 is refused
 ACCURACY_POINTS = 0.5  # percentage points by which accuracy may fall
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vision.torch_runtime import TorchRuntime
 
 REFERENCE = "torch"  # fp32: what every other runtime is compared with
+FP32_DIFFERENCE = 1e-4  # of an image's scores by two runtimes in fp32, from which on they do not say the same
 
 # name -> what follows the checkpoint's digest in the file's name
 _SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -23,6 +24,9 @@ _SUFFIXES: Mapping[str, str] = MappingProxyType(
 _PRECISIONS: Mapping[str, str] = MappingProxyType(
     {REFERENCE: "fp32", "torch-bf16": "bf16", "onnx": "fp32", "onnx-int8": "int8"}
 )
+_ENGINES: Mapping[str, str] = MappingProxyType(
+    {REFERENCE: "torch", "torch-bf16": "torch", "onnx": "onnxruntime", "onnx-int8": "onnxruntime"}
+)
 RUNTIMES = tuple(_SUFFIXES)
 EXPORTED = ("onnx", "onnx-int8")  # those with a file of their own, which has a digest of its own
 
@@ -30,6 +34,11 @@ EXPORTED = ("onnx", "onnx-int8")  # those with a file of their own, which has a 
 def file_of(name: str, models_folder: Path, checkpoint_digest: str) -> Path:
     """Where the runtime `name` of a checkpoint is kept."""
     return models_folder / f"{checkpoint_digest}{_SUFFIXES[name]}"
+
+
+def name_of(engine: str, precision: str) -> str | None:
+    """The runtime that a verdict was given by, from what is stored with it; None where this version has none such."""
+    return next((name for name in RUNTIMES if (_ENGINES[name], _PRECISIONS[name]) == (engine, precision)), None)
 
 
 def open_runtime(

@@ -48,6 +48,25 @@ def best_runtime(
     raise AssertionError("the reference is always tried")
 
 
+def recorded_runtime(
+    name: str, device: str, comparison: RuntimeParity | None, models_folder: Path, digest: str
+) -> Runtime:
+    """The runtime that gave a verdict, whatever has been said of it since; its file has to be the recorded one.
+
+    Where `device` is not here, the same runtime on what is; at last the reference. `comparison`: by which it could be
+    used then. Raises RuntimeRefused where none is recorded of an exported file, and CheckpointError.
+    """
+    if name in EXPORTED and comparison is None:
+        raise RuntimeRefused(f"No comparison of the runtime {name} from then is recorded: its file cannot be verified.")
+    file_digest = None if comparison is None else comparison.file_digest
+    for tried, on in ((name, device), (name, AUTO)):
+        try:
+            return open_runtime(tried, models_folder, digest, file_digest, on)
+        except DeviceUnavailable as error:
+            log.info("not with the runtime %s on %s: %s", tried, on, error)
+    return open_runtime(REFERENCE, models_folder, digest, None, AUTO)
+
+
 def _open(name: str, row: RuntimeParity | None, models_folder: Path, digest: str, device: str) -> Runtime:
     if name != REFERENCE:
         if row is None:

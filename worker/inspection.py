@@ -323,12 +323,7 @@ def from_settings(
         models_folder=chosen.models_folder,
         device=chosen.device,
         runtime=chosen.runtime,
-        limits=Limits(
-            max_pixels=chosen.max_pixels,
-            max_bytes=chosen.max_bytes,
-            decode_seconds=chosen.decode_seconds,
-            decode_memory=chosen.decode_memory,
-        ),
+        limits=decode_limits(chosen),
         lease_seconds=chosen.lease_seconds,
         stall_seconds=chosen.stall_seconds,
         decode_threads=chosen.decode_threads or None,
@@ -337,6 +332,16 @@ def from_settings(
         end_process=end_process,
     )
     return Inspector(open_database(chosen.effective_database_url), workplace)
+
+
+def decode_limits(chosen: Settings) -> Limits:
+    """What an image may be and take, as the environment describes it."""
+    return Limits(
+        max_pixels=chosen.max_pixels,
+        max_bytes=chosen.max_bytes,
+        decode_seconds=chosen.decode_seconds,
+        decode_memory=chosen.decode_memory,
+    )
 
 
 def _pause(times: int) -> float:

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
+from typing import Protocol
 
 from db.batches import Claim
 from db.models import Disposition
@@ -15,12 +16,25 @@ from vision.runtime import Runtime
 SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
 
 
-def judge(score: float, held: Claim) -> tuple[str, Disposition]:
-    """(label, disposition) of a score by the job's operating point."""
-    label = held.positive_class if score >= held.fail_from else held.negative_class
-    if score < held.pass_below:
+class JudgedBy(Protocol):
+    """The limits of an operating point, and its model's words for the two classes."""
+
+    @property
+    def pass_below(self) -> float: ...
+    @property
+    def fail_from(self) -> float: ...
+    @property
+    def positive_class(self) -> str: ...
+    @property
+    def negative_class(self) -> str: ...
+
+
+def judge(score: float, by: JudgedBy) -> tuple[str, Disposition]:
+    """(label, disposition) of a score by an operating point."""
+    label = by.positive_class if score >= by.fail_from else by.negative_class
+    if score < by.pass_below:
         return label, Disposition.PASS
-    return label, Disposition.FAIL if score >= held.fail_from else Disposition.REVIEW
+    return label, Disposition.FAIL if score >= by.fail_from else Disposition.REVIEW
 
 
 def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
@@ -61,16 +75,16 @@ def doubt_vanished(held: Claim, rows: list[NewResult]) -> None:
         if row.reason_code != Reason.VANISHED:
             continue
         file = os.path.join(root, to_bytes(row.path))
-        if _is_away(root):
+        if is_away(root):
             raise StorageTrouble(None, f"the job's folder {held.root} is not there, or empty: is it mounted?")
         if os.path.exists(file):
             raise StorageTrouble(None, f"{row.path} was away for a moment")
         parent = os.path.dirname(file)
-        if held.waited_seconds < SUBFOLDER_PATIENCE_SECONDS and _is_away(parent):
+        if held.waited_seconds < SUBFOLDER_PATIENCE_SECONDS and is_away(parent):
             raise StorageTrouble(None, f"the folder of {row.path} is not there, or empty: is it mounted?")
 
 
-def _is_away(folder: bytes) -> bool:
+def is_away(folder: bytes) -> bool:
     """A folder that is not mounted is missing, or an empty mount point."""
     try:
         with os.scandir(folder) as entries:

@@ -5,14 +5,18 @@ import io
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from console.exits import ExitCode
+from tests.console.shell import type_here
+from vision.runtimes import file_of, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +174,86 @@ def test_an_evaluation_can_be_had_again_and_as_json(shell: Shell, job: int, phot
     assert isinstance(judged, dict)
     assert judged["images"] == 24
     assert sum(sum(row) for row in judged["confusion_matrix"]) == 24
+
+
+def test_verdicts_are_replayed_and_whatever_was_changed_since_is_named(
+    shell: Shell,
+    job: int,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("INSPECTQ_HOME", str(shell.home))
+    monkeypatch.setenv("INSPECTQ_DEVICE", "cpu")
+    folder = photographs / "incoming"
+    whole = type_here(capsys, "replay", job, "--all", "--format", "json")
+    assert whole.code == ExitCode.DONE, whole.err
+    counts = {name: count for name, count in whole.json["counts"].items() if count}
+    assert counts == {"same": whole.json["verdicts"] - 3, "unreadable_again": 3}
+    assert (whole.json["confirmed"], whole.json["recorded"], whole.json["differences"]) == (True, True, [])
+    assert {means["as_recorded"] for means in whole.json["means"]} == {True}
+
+    scored = sorted(file for file in folder.glob("line-*/*.jpg") if file.stem.isdecimal())[:3]
+    bytes_before = {file: file.read_bytes() for file in scored}
+    altered, missing, cut = (str(file.relative_to(folder)) for file in scored)
+    scored[0].write_bytes(bytes_before[scored[0]] + b" ")
+    scored[1].unlink()
+    scored[2].write_bytes(bytes_before[scored[2]][:100])
+    with sqlite3.connect(shell.home / "inspectq.db") as database:
+        (changed, score), *_ = database.execute(
+            "SELECT path, score FROM inspection_result WHERE job_id = ? AND path LIKE 'odd/%' AND score > 0", (job,)
+        )
+        change = "UPDATE inspection_result SET score = ? WHERE path = ?"
+        database.execute(change, (score / 2, changed))
+    try:
+        named = type_here(capsys, "replay", job, "--all", "--format", "json")
+        drawn = [type_here(capsys, "replay", job, "--sample", 5, "--seed", 3, "--format", "json") for _ in range(2)]
+        table = type_here(capsys, "replay", job, "--all", "--limit", 3)
+    finally:
+        for file, content in bytes_before.items():
+            file.write_bytes(content)
+        with sqlite3.connect(shell.home / "inspectq.db") as database:
+            database.execute(change, (score, changed))
+    assert named.code == ExitCode.ENDED_BADLY
+    assert {each["path"]: each["found"] for each in named.json["differences"]} == {
+        altered: "altered",
+        missing: "missing",
+        cut: "altered",
+        changed: "score_changed",
+    }
+    assert drawn[0].json == drawn[1].json
+    assert (drawn[0].json["seed"], drawn[0].json["replayed"]) == (3, 5)
+    assert table.code == ExitCode.ENDED_BADLY
+    assert "2 are other bytes than those that were judged" in table.out
+    assert "the file is not there" in table.out
+    assert "1 more differences are not listed" in table.err
+
+    (means,) = whole.json["means"]
+    (model,) = shell.home.glob("models/*.safetensors")
+    swapped = file_of(name_of(means["engine"], means["precision"]) or "", model.parent, model.stem)
+    weights = swapped.read_bytes()
+    swapped.write_bytes(weights + b" ")
+    try:
+        refused = type_here(capsys, "replay", job)
+    finally:
+        swapped.write_bytes(weights)
+    assert refused.code == ExitCode.ENDED_BADLY
+    assert "it was altered or replaced" in " ".join(refused.err.split())
+
+    mended = type_here(capsys, "replay", job)
+    assert mended.code == ExitCode.DONE
+    events = type_here(capsys, "trace", job, scored[0], "--format", "json").json["audit_events"]
+    replays = [event["details"] for event in events if event["action"] == "job.replay"]
+    assert [details["missing"] for details in replays] == [0, 1, *(d.json["counts"]["missing"] for d in drawn), 1, 0]
+    assert f"seed {replays[-1]['seed']}" in mended.out, "drawn anew, and told"
+
+    assert type_here(capsys, "bundle", job, "--out", tmp_path / "lot.zip").code == ExitCode.DONE
+    with zipfile.ZipFile(tmp_path / "lot.zip") as archive:
+        archive.extractall(tmp_path / "lot")
+    run = [sys.executable, "-I", "-S", tmp_path / "lot" / "check.py", folder]
+    checked = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert checked.stdout.endswith("the images: everything fits.\n"), checked.stdout
 
 
 @pytest.mark.parametrize(

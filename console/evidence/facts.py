@@ -1,0 +1,105 @@
+"""What is stored about a verdict, a model, its limits and its evaluations, as JSON that a script may rely on?
+
+Whole rows, named as the tables name their columns (`db.models`), so that nothing that is stored is left out. Loads
+neither torch nor numpy.
+"""
+
+from typing import Any
+
+from console.runtimes import parity_fields
+from db.lineage import given
+from db.models import (
+    AuditEvent,
+    Checkpoint,
+    Evaluation,
+    InspectionJob,
+    InspectionResult,
+    OperatingPoint,
+    RuntimeParity,
+)
+
+_LINKS = ("id", "evaluation_id", "dataset_snapshot_id", "training_run_id", "checkpoint_id")
+
+
+def verdict_facts(row: InspectionResult, point: OperatingPoint) -> dict[str, Any]:
+    """One verdict, and the limits that it was judged by."""
+    values = row.values()
+    return {
+        "result": values.pop("id"),
+        "job": values.pop("job_id"),
+        "revision": values.pop("revision"),
+        "given": given(row).value,
+        "pass_below": point.pass_below,
+        "fail_from": point.fail_from,
+        **{name: value for name, value in values.items() if name not in _LINKS},
+    }
+
+
+def point_facts(point: OperatingPoint) -> dict[str, Any]:
+    """Limits, what they were to keep, and who answers for them."""
+    approval = point.approval
+    return {
+        "operating_point": point.id,
+        "model": point.checkpoint.name,
+        "version": point.version,
+        "pass_below": point.pass_below,
+        "fail_from": point.fail_from,
+        "origin": point.origin,
+        "targets": point.targets,
+        "evaluation": None if point.evaluation_id is None else f"e{point.evaluation_id}",
+        "proposed_by": point.proposed_by,
+        "created_at": point.created_at.isoformat(),
+        "approved": approval is not None,
+        "approved_by": approval.approved_by if approval else None,
+        "approved_at": approval.approved_at.isoformat() if approval else None,
+        "reason": approval.reason if approval else None,
+    }
+
+
+def model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The checkpoint, the training that made it, and the data set that it was trained on."""
+    run = checkpoint.training_run
+    return {
+        **_own(checkpoint.values()),
+        "training_run": _own(run.values()),
+        "dataset": _own(run.dataset.values()),
+    }
+
+
+def evaluation_facts(row: Evaluation) -> dict[str, Any]:
+    """Every figure with its bounds, the confusion matrix, and the images that they were counted on."""
+    return {
+        "evaluation": f"e{row.id}",
+        **_own(row.values()),
+        "class_metrics": [_own(line.values()) for line in row.class_metrics],
+        "confusion_matrix": [_own(cell.values()) for cell in row.cells],
+        "dataset": _own(row.dataset.values()),
+    }
+
+
+def comparison_facts(row: RuntimeParity | None) -> dict[str, Any] | None:
+    """How a runtime compared with the reference."""
+    return None if row is None else {**parity_fields(row), "created_at": row.created_at.isoformat()}
+
+
+def event_facts(event: AuditEvent) -> dict[str, Any]:
+    """An event of the audit chain."""
+    values = event.values()
+    return {"event": values.pop("id"), **values}
+
+
+def approved_by_then(point: OperatingPoint, row: InspectionResult) -> bool:
+    """Whether somebody answered for the limits when the verdict was given."""
+    return point.approval is not None and point.approval.approved_at <= row.time
+
+
+def submission_facts(job: InspectionJob) -> dict[str, Any]:
+    """The job's own row, without what only schedulers need."""
+    scheduling = ("planner_token", "planner_lease_until", "cursor", "waiting_since")
+    values = {name: value for name, value in job.values().items() if name not in scheduling}
+    return {"job": values.pop("id"), **values}
+
+
+def _own(values: dict[str, Any]) -> dict[str, Any]:
+    """Without the numbers by which tables refer to each other: they mean nothing outside the database."""
+    return {name: value for name, value in values.items() if name not in _LINKS}

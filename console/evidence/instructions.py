@@ -1,0 +1,74 @@
+"""How does somebody check a bundle with nothing but what every computer has? The README.txt in it."""
+
+from console.terminal import shown
+from db.jobs import Ledger
+from db.models import InspectionJob, JobState
+from db.operating_points import approval_words
+
+_HOW = """\
+WHAT IS HERE
+  verdicts.csv          one line per image: verdict, score, sha256, model, limits, worker, time. Text that a
+                        spreadsheet would run as a formula has an apostrophe in front of it.
+  verdicts.json         the same, with every text as it is
+  images.sha256         the sha256 of each image that could be read, as sha256sum writes it
+  operating-point.json  the limits, what they were to keep, who approved them and why, and what they make of the
+                        images that the model was judged on, with bounds
+  model.json            the model's file by its sha256 ("digest"), how it was trained, and on which data set
+  evaluation.json       how the model did on images that it has not learned from; each rate with its 95% bounds
+  confusion-matrix.csv  the same in counts: actual class, predicted class, images
+  job.json              who submitted what and when; its ledger
+  report.html           all of that to look at, in any browser
+  audit-events.jsonl    what was done with the job and its model; audit-chain.json: where the chain ended
+  check.py              checks all of this: see below
+  versions.json         versions of the code and its libraries
+  SHA256SUMS            the sha256 of every file here
+
+HOW TO CHECK IT
+1. Unpack it, and in the folder into which that was done:
+     sha256sum -c SHA256SUMS
+   names every file that was altered since. Whoever gave you the bundle should tell you its own sha256 by another way.
+
+2. In the folder of the images:
+     sha256sum --quiet -c /where/this/is/images.sha256
+   names every image that was altered or is missing since it was judged, and nothing else.
+
+3. With Python 3.11 or later, and nothing but its own library:
+     python3 check.py [FOLDER OF THE IMAGES]
+   does both on any system. It also checks that each verdict follows from its score and the limits, that no image is
+   without a verdict, and that each audit event has the digest of its content and of the one before it. It is short:
+   read it before you run it. Events about other jobs lie between those here; that none of them was removed is what
+   `inspectq audit verify` says, whose digest is that of audit-chain.json for as long as nothing was added.
+
+4. With inspectq, the images, and the model's file, whose sha256 has to be the "digest" in model.json:
+     inspectq replay {job} --all
+   asks the network again.
+"""
+
+
+def instructions(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> str:
+    """What the bundle is about, what to know before relying on it, and how to check it."""
+    counts = ", ".join(f"{number} {name}" for name, number in ledger.to_dict().items())
+    about = [
+        f"Evidence for job {job.id}: the images in {shown(job.root)}",
+        f"judged by model {shown(job.checkpoint.name)}, sha256 {job.checkpoint.digest},",
+        f"by operating point {job.operating_point_id}, {shown(approval_words(job.operating_point))}.",
+        f"Images: {counts}.",
+        *(f"NOTE: {warning}" for warning in warnings(job, ledger, evaluated=evaluated)),
+    ]
+    return "\n".join(about) + "\n\n" + _HOW.replace("{job}", str(job.id))
+
+
+def warnings(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> list[str]:
+    """What stands in the way of relying on the verdicts; a sentence each."""
+    said = []
+    if job.operating_point.approval is None:
+        said.append(f"Its limits, operating point {job.operating_point_id}, are UNAPPROVED.")
+    if not evaluated:
+        said.append("The model was not evaluated on images that it has not learned from.")
+    if job.state is not JobState.DONE:
+        said.append(f"The job is {job.state.value}: not every image that was submitted has a verdict.")
+    if ledger.unreadable:
+        said.append(f"Of the images {ledger.unreadable} could not be read, and were not judged.")
+    if not ledger.closed:
+        said.append("The ledger does not close: see inspectq audit verify.")
+    return said

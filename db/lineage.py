@@ -1,0 +1,165 @@
+"""Where does one verdict come from? Every record that it rests on, found by keys: a large job costs no more."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, aliased, joinedload
+
+from db import audit, evaluations, jobs, operating_points, runtimes
+from db.errors import NotFound
+from db.models import (
+    OPEN_JOBS,
+    AuditEvent,
+    Batch,
+    Checkpoint,
+    Evaluation,
+    InspectionJob,
+    InspectionResult,
+    OperatingPoint,
+    RuntimeParity,
+)
+from db.paths import meant
+
+MOST_EVENTS = 200  # of a verdict's job and model; the newest
+_LONGEST_CHAIN = 1000  # verdicts
+_FETCH_ROWS = 1000
+
+NameOf = Callable[[str, str], str | None]
+
+
+class Given(StrEnum):
+    """How a verdict came about."""
+
+    INSPECTED = "inspected"  # the file was read, and the network asked where it could be
+    REUSED = "reused"  # taken over from the verdict on an identical file
+    REJUDGED = "rejudged"  # a stored score, judged by other limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """One image of a job, and all that its verdict rests on."""
+
+    job: InspectionJob
+    revisions: Sequence[InspectionResult]  # of this path in this job, newest first
+    chain: Sequence[InspectionResult]  # from the verdict that counts back to the one that was inspected
+    lost: int | None  # the verdict to which the chain leads and which is not there
+    origin_job: InspectionJob  # of the chain's last verdict
+    batch: Batch  # in which that was inspected
+    points: dict[int, OperatingPoint]  # by which the revisions and the chain were judged
+    checkpoint: Checkpoint
+    evaluations: Sequence[Evaluation]  # that apply, this runtime's first
+    runtime: str | None  # its name; None where this version knows none such
+    comparison: RuntimeParity | None  # by which that runtime could be used then
+    events: Sequence[AuditEvent]  # about the job, the one it comes from, and the model; oldest first
+    events_left_out: int  # older ones
+
+    @property
+    def verdict(self) -> InspectionResult:
+        """The one that counts."""
+        return self.revisions[0]
+
+    @property
+    def origin(self) -> InspectionResult:
+        """The one for which the file was read."""
+        return self.chain[-1]
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The limits that the verdict was judged by."""
+        return self.points[self.verdict.operating_point_id]
+
+
+def given(row: InspectionResult) -> Given:
+    """How this verdict came about."""
+    if row.rejudged_from is not None:
+        return Given.REJUDGED
+    return Given.INSPECTED if row.reused_from is None else Given.REUSED
+
+
+def trace(session: Session, job: int, path: str, name_of: NameOf) -> Lineage:
+    """The lineage of the verdict on `path`, as a person has it, in `job`. Raises NotFound.
+
+    `name_of`: the runtime with this engine and precision, if this version knows one.
+    """
+    found = jobs.get(session, job)
+    revisions = _revisions(session, found, path)
+    chain, lost = _chain(session, revisions[0])
+    origin = chain[-1]
+    checkpoint = session.get_one(
+        Checkpoint, revisions[0].checkpoint_id, options=[joinedload(Checkpoint.training_run, innerjoin=True)]
+    )
+    name = name_of(origin.engine, origin.precision)
+    judged_by = {row.operating_point_id for row in (*revisions, *chain)}
+    about = subjects(found, checkpoint) | {f"job:{origin.job_id}"}
+    newest = session.scalars(_events(about).order_by(AuditEvent.id.desc()).limit(MOST_EVENTS)).all()
+    number = session.scalar(select(func.count()).select_from(_events(about).subquery())) or 0
+    return Lineage(
+        job=found,
+        revisions=revisions,
+        chain=chain,
+        lost=lost,
+        origin_job=jobs.get(session, origin.job_id),
+        batch=session.get_one(Batch, origin.batch_id),
+        points={point: operating_points.get(session, point) for point in sorted(judged_by)},
+        checkpoint=checkpoint,
+        evaluations=evaluations.applying(session, checkpoint, engine=origin.engine, precision=origin.precision),
+        runtime=name,
+        comparison=None if name is None else runtimes.counted_at(session, checkpoint.id, name, origin.time),
+        events=newest[::-1],
+        events_left_out=number - len(newest),
+    )
+
+
+def _revisions(session: Session, job: InspectionJob, typed: str) -> Sequence[InspectionResult]:
+    candidates = meant(typed, job.root)
+    if not candidates:
+        raise NotFound(f"{typed} does not lie in the folder of job {job.id}, {job.root}")
+    for path in candidates:
+        own = select(InspectionResult).where(InspectionResult.job_id == job.id, InspectionResult.path == path)
+        if rows := session.scalars(own.order_by(InspectionResult.revision.desc())).all():
+            return rows
+    yet = ", which still goes on" if job.state in OPEN_JOBS else ""
+    raise NotFound(
+        f"There is no verdict on {typed} in job {job.id}{yet}. `inspectq results {job.id}` lists those there are; "
+        f"paths are relative to {job.root}"
+    )
+
+
+def _chain(session: Session, row: InspectionResult) -> tuple[list[InspectionResult], int | None]:
+    """(the verdict and each one that it was made from, the id of one that is not there any more)."""
+    chain, seen = [row], {row.id}
+    while (before := row.rejudged_from or row.reused_from) is not None:
+        found = session.get(InspectionResult, before)
+        if found is None or before in seen or len(chain) == _LONGEST_CHAIN:
+            return chain, before
+        chain.append(found)
+        seen.add(before)
+        row = found
+    return chain, None
+
+
+def subjects(job: InspectionJob, checkpoint: Checkpoint) -> set[str]:
+    """Whatever events are about that tell of the job's verdicts; those on limits are about their model."""
+    return {f"job:{job.id}", f"model:{checkpoint.digest}"}
+
+
+def events(session: Session, about: Iterable[str]) -> Iterator[tuple[AuditEvent, str]]:
+    """(event, the digest of the one before it in the chain), oldest first. The session must stay open meanwhile."""
+    before = aliased(AuditEvent)
+    previous = (
+        select(before.digest).where(before.id < AuditEvent.id).order_by(before.id.desc()).limit(1).scalar_subquery()
+    )
+    query = _events(about).add_columns(func.coalesce(previous, audit.FIRST)).order_by(AuditEvent.id)
+    for event, digest in session.execute(query.execution_options(yield_per=_FETCH_ROWS)):
+        yield event, str(digest)
+
+
+def newest_digest(session: Session) -> str:
+    """What the whole chain ends with now."""
+    return session.scalar(select(AuditEvent.digest).order_by(AuditEvent.id.desc()).limit(1)) or audit.FIRST
+
+
+def _events(about: Iterable[str]) -> Select[AuditEvent]:
+    return select(AuditEvent).where(AuditEvent.subject.in_(sorted(about)))
