@@ -147,7 +147,7 @@ def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision
     own = checkpoint.training_run.dataset_snapshot_id
     newest: dict[tuple[object, ...], Evaluation] = {}
     for row in of_checkpoint(session, checkpoint.id):
-        learned = row.split in ("train", "validation") or (row.split == "all" and row.dataset_snapshot_id == own)
+        learned = row.split in ("train", "validation", "folds") or (row.split == "all" and row.dataset_snapshot_id == own)
         if not learned:
             newest.setdefault((row.engine, row.precision, row.dataset_snapshot_id, row.split), row)
     ran = [(engine, precision), _REFERENCE]
