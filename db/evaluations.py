@@ -17,6 +17,8 @@ from db.models import Checkpoint, ClassMetric, ConfusionCell, DatasetSnapshot, E
 
 _FETCH_ROWS = 1000
 _REFERENCE = ("torch", "fp32")
+# What the model has learned from, what its limits are read off, and what other models of its recipe said.
+_NO_TEST = ("train", "validation", "folds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,7 @@ def newest(
         Evaluation.checkpoint_id == checkpoint_id,
         Evaluation.engine == engine,
         Evaluation.precision == precision,
-        Evaluation.split.not_in(("train", "validation", "folds")),
+        Evaluation.split.not_in(_NO_TEST),
     )
     return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
 
@@ -147,8 +149,8 @@ def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision
     own = checkpoint.training_run.dataset_snapshot_id
     newest: dict[tuple[object, ...], Evaluation] = {}
     for row in of_checkpoint(session, checkpoint.id):
-        learned = row.split in ("train", "validation", "folds") or (row.split == "all" and row.dataset_snapshot_id == own)
-        if not learned:
+        seen = row.split == "all" and row.dataset_snapshot_id == own
+        if not seen and row.split not in _NO_TEST:
             newest.setdefault((row.engine, row.precision, row.dataset_snapshot_id, row.split), row)
     ran = [(engine, precision), _REFERENCE]
     return sorted(newest.values(), key=lambda row: [(row.engine, row.precision) != first for first in ran] + [-row.id])
