@@ -27,6 +27,7 @@ from benchmarks.machine import described
 from benchmarks.photographs import KINDS, draw
 from vision.decode import DEFAULT_LIMITS, decode
 from vision.preprocessing import Preprocessing
+from vision.runtime import Runtime, Scores
 
 Pixels = NDArray[np.uint8]  # (3, size, size)
 Way = Callable[[bytes], Pixels]
@@ -154,7 +155,7 @@ def report_differences(contents: list[bytes], checkpoint: Path | None) -> None:
     from vision.torch_runtime import TorchRuntime
 
     runtime = TorchRuntime(load_checkpoint(checkpoint), "cpu")
-    scores = np.abs(_scores(runtime.score, full) - _scores(runtime.score, reduced))
+    scores = np.abs(_scores(runtime, full) - _scores(runtime, reduced))
     print(f"Scores: mean difference {scores.mean():.4f}, largest {scores.max():.4f}.")
 
 
@@ -166,8 +167,8 @@ def _inside(size: int, width: int, height: int) -> tuple[slice, slice]:
     return slice(top, top + rows), slice(left, left + columns)
 
 
-def _scores(score: Callable[[Pixels], NDArray[np.float32]], pixels: Pixels) -> NDArray[np.float32]:
-    return np.concatenate([score(pixels[start : start + 8]) for start in range(0, len(pixels), 8)])
+def _scores(runtime: Runtime, pixels: Pixels) -> Scores:
+    return np.concatenate([runtime.score(pixels[start : start + 8]).scores for start in range(0, len(pixels), 8)])
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ _COMMANDS = {
     "compare": ("console.commands.compare", "compare", "Hold two models against each other on labelled images."),
     "models": ("console.commands.make", "models", "List, show, approve and retire models."),
     "threshold": ("console.commands.sign_off", "threshold", "Propose, approve and show the limits of a model."),
+    "study": ("console.commands.study", "study", "Does a model give the same verdicts again?"),
     "scan": ("console.commands.inspect", "scan", "Inspect every image below a folder."),
     "jobs": ("console.commands.inspect", "jobs_group", "List, show, cancel and retry jobs."),
     "results": ("console.commands.inspect", "show_results", "The verdicts of a job."),

@@ -78,7 +78,7 @@ def write_parquet(rows: Iterable[Row], file: Path) -> None:
             ("job", "batch", "size", "operating_point", "result", "reused_from", "rejudged_from"), pyarrow.int64()
         ),
         **dict.fromkeys(("width", "height", "revision"), pyarrow.int32()),
-        "score": pyarrow.float64(),
+        **dict.fromkeys(("score", "novelty"), pyarrow.float64()),
         "time": pyarrow.timestamp("us", tz="UTC"),
     }
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])

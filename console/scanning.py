@@ -17,11 +17,13 @@ from rich.progress import Progress
 
 from console.exits import ExitCode
 from console.terminal import progress_bar, say
-from db import heartbeats, jobs
+from db import drift, heartbeats, jobs
 from db.batches import Message
 from db.engine import Engine, reading
+from db.errors import ServiceAway
 from db.models import OPEN_JOBS, InspectionJob, JobState
 from db.settings import Settings
+from scheduler.comparing import compare_finished
 from scheduler.loop import TICK_SECONDS, Scheduler
 from scheduler.planning import PlanningBounds
 
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 EMBEDDED_WINDOW = 2  # one process works on one batch; the second is there so that planning never holds it up
 EMBEDDED_LOST_AFTER_SECONDS = 1.0  # the queue is this process's own: what an earlier one had on its is lost
 WATCH_SECONDS = 0.5
+COMPARED_AT_ONCE = 10  # this job, and some that an interrupted scan has left behind
 SERVICES_SECONDS = 5  # by then a living scheduler has planned, and a living worker begun
 
 
@@ -65,7 +68,16 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
             if (message := sent.next(TICK_SECONDS)) is not None:
                 log.info(inspector.inspect(message.batch, message.attempt, bar.advance))
                 ticking.wake()
+    _compare(engine)
     return conclude(engine, job)
+
+
+def _compare(engine: Engine) -> None:
+    """Finished jobs with their models' evaluations. The verdicts stand, whatever becomes of this."""
+    try:
+        compare_finished(engine, limit=COMPARED_AT_ONCE)
+    except ServiceAway as error:
+        log.warning("not compared with the evaluation: %s", error)
 
 
 class _Sent:
@@ -177,12 +189,15 @@ def conclude(engine: Engine, job: int) -> ExitCode:
     """Say how the job ended. Done is a success whatever the verdicts are."""
     with reading(engine) as session:
         row, ledger = jobs.get(session, job), jobs.ledger(session, job)
+        compared = drift.of_job(session, row)
     why = f": {row.state_reason.rstrip('.')}" if row.state_reason else ""
     say(f"Job {job} is {row.state.value}{why}.")
     say(
         f"{ledger.submitted} submitted = {ledger.passed} pass + {ledger.failed} fail + {ledger.review} review "
         f"+ {ledger.unreadable} unreadable + {ledger.cancelled} cancelled"
     )
+    if compared is not None:
+        say(compared.sentence)
     return ExitCode.DONE if row.state is JobState.DONE else ExitCode.ENDED_BADLY
 
 

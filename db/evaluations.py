@@ -70,7 +70,7 @@ class NewEvaluation:
     code_version: str
     class_metrics: Sequence[dict[str, Any]]  # position, name, is_average, precision, recall, f1, support, their bounds
     cells: Sequence[dict[str, Any]]  # actual, predicted, images
-    scores: Sequence[dict[str, Any]]  # path, sha256, actual, score, reason_code
+    scores: Sequence[dict[str, Any]]  # path, sha256, actual, score, novelty, reason_code
 
 
 def snapshot(session: Session, new: NewDataset) -> DatasetSnapshot:

@@ -36,6 +36,7 @@ SERVICE_RIGHTS = {
     "confusion_cell": _ADD,
     "evaluation_score": _ADD,
     "runtime_parity": _ADD,
+    "job_drift": _ADD,
     "operating_point": _ADD,  # other limits are another version
     "operating_point_approval": _ADD,
     "checkpoint": f"{_ADD}, UPDATE (status)",  # approved or retired; its digest stands for the bytes of the model

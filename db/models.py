@@ -304,6 +304,7 @@ class EvaluationScore(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     actual: Mapped[str] = mapped_column(String(200))
     score: Mapped[float | None]
+    novelty: Mapped[float | None]  # as an InspectionResult's
     reason_code: Mapped[str | None] = mapped_column(String(50))
 
 
@@ -457,6 +458,8 @@ class InspectionResult(Base):
     width: Mapped[int | None]  # pixels, after the EXIF orientation
     height: Mapped[int | None]
     score: Mapped[float | None]
+    # Distance from the training images; 1: as far as the farthest one in a hundred. None: the model cannot tell.
+    novelty: Mapped[float | None]
     label: Mapped[str | None] = mapped_column(String(200))
     disposition: Mapped[Disposition] = mapped_column(_enum(Disposition))
     reason_code: Mapped[str | None] = mapped_column(String(50))
@@ -507,3 +510,36 @@ class AuditEvent(Base):
     subject: Mapped[str] = mapped_column(String(200), index=True)
     details: Mapped[dict[str, Any]]
     digest: Mapped[str] = mapped_column(String(64))  # db/audit.py says of what
+
+
+class JobDrift(Base):
+    """How a finished job's scores and novelties compare with those of its model's evaluation. Never changed."""
+
+    __tablename__ = "job_drift"
+    __table_args__ = (UniqueConstraint("job_id", "revision"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"))
+    revision: Mapped[int]  # of the job, whose verdicts were compared
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))  # None: there was none
+    likeness: Mapped[str] = mapped_column(String(20))  # as scheduler/drift.py names it
+    sentence: Mapped[str] = mapped_column(Text)
+    images: Mapped[int]  # of the job, with a score
+    reference_images: Mapped[int | None]  # here and below, None where there is no evaluation
+    prevalence: Mapped[float | None]  # share of defective images of the mixture that fits best
+    plain_psi: Mapped[float | None]  # population stability index of the scores as they are
+    psi: Mapped[float | None]  # and against the mixture
+    psi_limit: Mapped[float | None]
+    ks: Mapped[float | None]  # distance of Kolmogorov and Smirnov, against the mixture
+    ks_limit: Mapped[float | None]
+    far: Mapped[float | None]  # share of images far from anything seen in training; None where no novelty is known
+    reference_far: Mapped[float | None]
+    defect_rate: Mapped[float | None]  # share of FAIL; None of no images
+    sensitivity: Mapped[float | None]  # at the job's limits; None where the evaluation has no image of the class
+    specificity: Mapped[float | None]
+    # The defect rate corrected by them, with its 95% bounds; None where it cannot be told.
+    corrected_rate: Mapped[float | None]
+    corrected_rate_lcl: Mapped[float | None]
+    corrected_rate_ucl: Mapped[float | None]
+    histograms: Mapped[dict[str, Any] | None]  # edges of scores; images of job, defective and good, by cell
+    created_at: Mapped[datetime] = mapped_column(default=database_now())

@@ -27,6 +27,7 @@ _KEPT = (
     "width",
     "height",
     "score",
+    "novelty",
     "reason_code",
     "detail",
     "checkpoint_id",

@@ -23,6 +23,7 @@ COLUMNS = (
     "width",
     "height",
     "score",
+    "novelty",
     "label",
     "disposition",
     "reason_code",
@@ -69,7 +70,7 @@ class RuntimeCount:
 
 @dataclass(frozen=True, kw_only=True)
 class NewResult:
-    """One verdict as a worker hands it over. `score` is P(defective); None where UNREADABLE."""
+    """One verdict as a worker hands it over. `score` is P(defective); None where UNREADABLE, as `novelty` is."""
 
     path: str
     sha256: str | None
@@ -87,6 +88,7 @@ class NewResult:
     precision: str
     device: str
     worker: str
+    novelty: float | None = None  # None also where the model cannot tell
     reused_from: int | None = None
 
 
@@ -108,6 +110,7 @@ class KnownVerdict:
     width: int  # pixels
     height: int
     score: float
+    novelty: float | None
     label: str
     disposition: Disposition
     device: str
@@ -122,11 +125,12 @@ def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job
             width=width or 0,
             height=height or 0,
             score=score or 0.0,
+            novelty=novelty,
             label=label or "",
             disposition=disposition,
             device=device,
         )
-        for result, sha256, width, height, score, label, disposition, device in session.execute(
+        for result, sha256, width, height, score, novelty, label, disposition, device in session.execute(
             _knowing(session.get_bind().dialect.name), asked
         )
     }
@@ -135,7 +139,7 @@ def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job
 @cache
 def _knowing(
     dialect: str,
-) -> Select[int, str | None, int | None, int | None, float | None, str | None, Disposition, str]:
+) -> Select[int, str | None, int | None, int | None, float | None, float | None, str | None, Disposition, str]:
     """Built once. One row per sha256, however many files have those bytes: a camera that is off repeats itself."""
     elements = func.json_array_elements_text if dialect == "postgresql" else func.json_each
     asked = elements(bindparam("digests", type_=JSON)).table_valued("value")
@@ -159,7 +163,17 @@ def _knowing(
     )
     found = select(first.label("id")).select_from(asked).subquery()
     row = InspectionResult
-    columns = (row.id, row.sha256, row.width, row.height, row.score, row.label, row.disposition, row.device)
+    columns = (
+        row.id,
+        row.sha256,
+        row.width,
+        row.height,
+        row.score,
+        row.novelty,
+        row.label,
+        row.disposition,
+        row.device,
+    )
     return select(*columns).join(found, row.id == found.c.id)
 
 

@@ -17,7 +17,7 @@ _FOLDER = "rtrim(r.path, replace(r.path, '/', ''))"
 _RESULT_COLUMNS = f"""
     r.job_id AS job, r.batch_id AS batch, r.path AS path, {_FOLDER} AS folder,
     r.sha256 AS sha256, r.size AS size, r.width AS width, r.height AS height,
-    r.score AS score, r.label AS label, r.disposition AS disposition,
+    r.score AS score, r.novelty AS novelty, r.label AS label, r.disposition AS disposition,
     r.reason_code AS reason_code, r.detail AS detail,
     c.name AS model, c.digest AS checkpoint_digest, r.operating_point_id AS operating_point,
     r.engine AS engine, r.precision AS precision, r.device AS device, r.worker AS worker,
@@ -33,6 +33,25 @@ def _bounded(row: str, *figures: str) -> str:
     names = (name for figure in figures for name in (figure, f"{figure}_lcl", f"{figure}_ucl"))
     return ", ".join(f"{row}.{name} AS {name}" for name in names)
 
+
+_DRIFT_FIGURES = (
+    "images",
+    "reference_images",
+    "prevalence",
+    "plain_psi",
+    "psi",
+    "psi_limit",
+    "ks",
+    "ks_limit",
+    "far",
+    "reference_far",
+    "defect_rate",
+    "sensitivity",
+    "specificity",
+    "corrected_rate",
+    "corrected_rate_lcl",
+    "corrected_rate_ucl",
+)
 
 VIEWS = {
     # One row per image and job: the verdict that counts.
@@ -54,6 +73,15 @@ SELECT counted.*, submitted - pass - fail - review - unreadable - cancelled AS o
     LEFT JOIN inspection_result r ON r.job_id = j.id AND {_IS_NEWEST_VERDICT}
     GROUP BY j.id, j.state, j.root, c.name, j.submitted
 ) counted""",  # noqa: S608 - built from constants of this module alone
+    # One row per job: how its verdicts compare with its model's evaluation; empty until they are compared.
+    "v_job_drift": f"""
+SELECT j.id AS job, j.state AS state, j.revision AS revision, c.name AS model, d.evaluation_id AS evaluation,
+    d.likeness AS likeness, d.sentence AS sentence, {
+        ", ".join(f"d.{name} AS {name}" for name in _DRIFT_FIGURES)
+    }, d.created_at AS time
+FROM inspection_job j
+JOIN checkpoint c ON c.id = j.checkpoint_id
+LEFT JOIN job_drift d ON d.job_id = j.id AND d.revision = j.revision""",  # noqa: S608 - as above
     # One row per evaluated checkpoint and data set.
     "v_evaluations": f"""
 SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, d.root AS dataset,

@@ -15,6 +15,7 @@ from db import batches, jobs, plans
 from db.batches import Message
 from db.engine import Engine, Session, reading, writing
 from db.errors import BrokerAway, ServiceAway
+from scheduler.comparing import Comparing
 from scheduler.leading import Leading
 from scheduler.planning import Planner, PlanningBounds
 
@@ -76,7 +77,7 @@ class Scheduler:
     def run(self, name: str, stop: threading.Event) -> None:
         """Tick until `stop` is set, whenever this scheduler leads. Services that are away are waited for."""
         pause, term = TICK_SECONDS, None
-        with Leading(self._engine, name) as leading:
+        with Leading(self._engine, name) as leading, Comparing(self._engine, lambda: leading.term is not None):
             while not stop.is_set():
                 try:
                     if leading.term is None:

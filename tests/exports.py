@@ -9,10 +9,12 @@ import torch
 from tests.trainer.conftest import draw_split_folders
 from trainer.dataset import Dataset
 from trainer.export import Exported, export
+from trainer.novelty import remember
 from trainer.opening import open_dataset
 from vision.checkpoint import CheckpointInfo
 from vision.decode import read_image
-from vision.network import build_network
+from vision.network import build_network, layers_before
+from vision.novelty import directions
 from vision.preprocessing import Preprocessing
 from vision.runtime import Pixels
 from vision.saved_network import save_checkpoint
@@ -49,10 +51,12 @@ def _save(models: Path, preprocessing: Preprocessing, pixels: Pixels) -> str:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(5)
         network = build_network(pretrained_state=None).eval()
-        logits = network(preprocessing.normalise(torch.from_numpy(pixels)))
+        features = layers_before(network, "head")(preprocessing.normalise(torch.from_numpy(pixels)))
+        logits = network.fc(features)
         spread = (logits[:, 1] - logits[:, 0]).std()
         network.fc.weight.div_(spread)
         network.fc.bias.sub_(logits.mean(dim=0)).div_(spread)
+        novelty = remember(directions(features[::2]), torch.empty(0, 512), seed=0)
     info = CheckpointInfo(
         class_names=("ok", "defective"),
         positive_class="defective",
@@ -61,7 +65,8 @@ def _save(models: Path, preprocessing: Preprocessing, pixels: Pixels) -> str:
         dataset_fingerprint="f" * 64,
         code_version="0",
         created="2026-11-22T00:00:00+00:00",
+        novelty_radius=novelty.radius,
     )
-    digest = save_checkpoint(models / "part", network, info)
+    digest = save_checkpoint(models / "part", network, info, novelty)
     (models / "part").rename(models / f"{digest}.safetensors")
     return digest

@@ -1,5 +1,6 @@
 """How does a test get a real checkpoint file, small enough to make in a second?"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from db.models import ModelStatus
 from tests.rows import add_model
 from vision.checkpoint import CheckpointInfo
 from vision.network import build_network
+from vision.novelty import Novelty
 from vision.preprocessing import Preprocessing
 from vision.saved_network import save_checkpoint
 
@@ -19,6 +21,7 @@ def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(pretrained_state=None)
+        novelty = Novelty(torch.rand(8, 512), radius=0.5)
     with torch.no_grad():
         network.fc.bias[1] += bias
     info = CheckpointInfo(
@@ -31,7 +34,7 @@ def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, 
         created="2026-11-22T00:00:00+00:00",
     )
     part = models_folder / "part"
-    digest = save_checkpoint(part, network, info)
+    digest = save_checkpoint(part, network, replace(info, novelty_radius=novelty.radius), novelty)
     part.rename(models_folder / f"{digest}.safetensors")
     return digest
 

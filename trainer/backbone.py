@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from trainer.recipe import Recipe
+from trainer.recipe import Part, Precision, Recipe
 from vision.network import Network, layers_before, shape_before
 from vision.preprocessing import Preprocessing
 
@@ -24,11 +24,15 @@ class Backbone:
     are the normalised pixels.
     """
 
-    def __init__(self, network: Network, recipe: Recipe) -> None:
+    def __init__(
+        self, network: Network, recipe: Recipe, *, up_to: Part | None = None, precision: Precision | None = None
+    ) -> None:
+        """`up_to`: what that part is given, instead; `precision`: another one than the recipe's."""
+        part = up_to or recipe.train_from
         self.device = network.fc.weight.device
-        self._layers = folded(layers_before(network, recipe.train_from))
-        self.shape = shape_before(recipe.train_from, recipe.image_size)  # of one image's features
-        self._half = recipe.precision == "bfloat16"
+        self._layers = folded(layers_before(network, part))
+        self.shape = shape_before(part, recipe.image_size)  # of one image's features
+        self._half = (precision or recipe.precision) == "bfloat16"
         self._preprocessing = Preprocessing(size=recipe.image_size)
         # At once, however many views of an image come together.
         self._rows = min(recipe.batch_size, ROWS_ON_A_CPU) if self.device.type == "cpu" else recipe.batch_size

@@ -41,6 +41,7 @@ class JudgedImage:
     label: str
     is_defective: bool
     score: float  # P(defective)
+    novelty: float | None  # None: the model cannot tell
     predicted: str
     predicted_defective: bool
 
@@ -150,6 +151,7 @@ def _judge(
                 label=sample.label,
                 is_defective=sample.is_defective,
                 score=answer.score,
+                novelty=answer.novelty,
                 predicted=dataset.positive if defective else dataset.negative,
                 predicted_defective=defective,
             )

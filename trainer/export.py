@@ -1,7 +1,7 @@
 """How does a checkpoint become files that a worker runs without torch?
 
-The exported graph is the whole way from uint8 pixels to P(defective). In int8, weights are quantised per output
-channel and activations per tensor, with the ranges seen on training images (static quantisation, QDQ).
+The exported graph is the whole way from uint8 pixels to P(defective) and novelty. In int8, weights are quantised per
+output channel and activations per tensor, with the ranges seen on training images (static quantisation, QDQ).
 
 The same checkpoint and images give the same bytes; what the exporters note beside the graph (stack traces with the
 paths of this machine, rules that were applied) is left out of the files.
@@ -29,7 +29,9 @@ from trainer.errors import DatasetError
 from vision.checkpoint import METADATA_KEY, POSITIVE_INDEX, CheckpointInfo
 from vision.decode import read_image
 from vision.faults import StorageTrouble, Unreadable
-from vision.onnx_runtime import CHECKPOINT_KEY, PIXELS, SCORE
+from vision.network import Network, layers_before
+from vision.novelty import Novelty
+from vision.onnx_runtime import CHECKPOINT_KEY, NOVELTY, PIXELS, SCORE
 from vision.preprocessing import Preprocessing
 from vision.runtime import Pixels
 from vision.runtimes import REFERENCE, file_of
@@ -97,32 +99,34 @@ def _pixels(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) -> P
 
 
 class _FromPixels(nn.Module):
-    """A network with its preprocessing and softmax."""
+    """A network with its preprocessing, softmax and, where it has one, its novelty."""
 
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+    def __init__(self, network: Network, novelty: Novelty | None, preprocessing: Preprocessing) -> None:
         super().__init__()
-        self._network = network
+        self._features, self._head = layers_before(network, "head"), network.fc
+        self._novelty = novelty
         # (pixel / 255 - mean) / std as one multiplication and one addition
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
         self.register_buffer("scale", 1 / (255 * std))
         self.register_buffer("offset", -mean / std)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        logits = self._network(pixels.to(torch.float32) * self.scale + self.offset)
-        return torch.softmax(logits, dim=1)[:, POSITIVE_INDEX]
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        features = self._features(pixels.to(torch.float32) * self.scale + self.offset)
+        scores = torch.softmax(self._head(features), dim=1)[:, POSITIVE_INDEX]
+        return (scores,) if self._novelty is None else (scores, self._novelty(features))
 
 
 def _graph(checkpoint: Checkpoint) -> onnx.ModelProto:
     preprocessing = checkpoint.info.preprocessing
     images = torch.zeros((2, 3, preprocessing.size, preprocessing.size), dtype=torch.uint8)
     program = torch.onnx.export(
-        _FromPixels(checkpoint.network, preprocessing).eval(),
+        _FromPixels(checkpoint.network, checkpoint.novelty, preprocessing).eval(),
         (images,),
         input_names=[PIXELS],
-        output_names=[SCORE],
+        output_names=[SCORE] if checkpoint.novelty is None else [SCORE, NOVELTY],
         dynamic_shapes=({0: torch.export.Dim("images")},),
         opset_version=OPSET,
         dynamo=True,

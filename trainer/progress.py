@@ -11,7 +11,9 @@ from tqdm import tqdm
 class Step:
     """One batch has been learned from, or its features have been kept."""
 
-    epoch: int  # counted from 1; 0: before the first, the features of all views are computed
+    # Counted from 1. 0: before the first, the features of all views are computed; one more than there are epochs: after
+    # the last, those of what the model keeps of its training images.
+    epoch: int
     epochs: int
     batch: int  # counted from 1
     batches: int  # in this epoch
@@ -33,7 +35,8 @@ class ProgressBars:
 
     def __call__(self, step: Step) -> None:
         if self._bar is None:
-            title = f"epoch {step.epoch}/{step.epochs}" if step.epoch else "frozen layers"
+            after = "what was seen" if step.epoch > step.epochs else f"epoch {step.epoch}/{step.epochs}"
+            title = after if step.epoch else "frozen layers"
             self._bar = tqdm(total=step.batches, desc=title, unit="batch", disable=self._hidden)
         if step.loss is not None:
             self._bar.set_postfix(loss=f"{step.loss:.4f}", refresh=False)

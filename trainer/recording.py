@@ -154,6 +154,7 @@ def _evaluation(judged: Evaluation) -> NewEvaluation:
                 "sha256": image.sha256,
                 "actual": image.label,
                 "score": image.score,
+                "novelty": image.novelty,
                 "reason_code": None,
             }
             for image in judged.images
@@ -196,5 +197,6 @@ def _unscored(skip: Skip) -> dict[str, Any]:
         "sha256": None,
         "actual": skip.label,
         "score": None,
+        "novelty": None,
         "reason_code": skip.reason,
     }

@@ -64,7 +64,7 @@ def tiled(dataset: Dataset, recipe: Recipe, network: Network) -> Dataset:
     `network`: with the first weights, on the device to compute on. Raises DatasetError where an image changed since
     the data set was opened.
     """
-    backbone = Backbone(network, replace(recipe, train_from="head"))
+    backbone = Backbone(network, recipe, up_to="head")
     samples = [sample for sample in dataset.samples if sample.split in ("train", "validation")]
     bags = list(_bags(dataset, samples, inspected(recipe), backbone))
     chosen = choose(bags, seed=recipe.seed)

@@ -19,6 +19,8 @@ from trainer.calibration import Calibration
 from trainer.dataset import Dataset, DatasetSnapshot
 from trainer.errors import TrainerError, TrainingInterrupted
 from trainer.fit import Fit, run_fit
+from trainer.interruption import deferred_interrupts
+from trainer.novelty import seen_in_training
 from trainer.progress import OnStep
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile
@@ -27,6 +29,7 @@ from trainer.validation import held_out
 from vision.checkpoint import ARCHITECTURE, CheckpointInfo
 from vision.cores import quick_in_bfloat16
 from vision.network import Network, PretrainedWeights, build_network, freeze_before, load_weights
+from vision.novelty import Novelty
 from vision.saved_network import save_checkpoint
 from vision.torch_runtime import choose_device
 
@@ -92,8 +95,10 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
             parted = tiled(parted, plan.recipe, network.to(device))
         fit = Fit(dataset=parted, recipe=plan.recipe, device=torch.device(device), state=state, on_step=on_step)
         fitted = run_fit(fit, network, resume=plan.resume)
-        info = _info(plan, weights)
-        digest = save_checkpoint(plan.checkpoint, network, info)
+        with deferred_interrupts() as check:
+            novelty = seen_in_training(parted, plan.recipe, network, on_step, check)
+        info = _info(plan, weights, novelty)
+        digest = save_checkpoint(plan.checkpoint, network, info, novelty)
     except KeyboardInterrupt:
         raise TrainingInterrupted(_stopped(state, plan.recipe)) from None
     except OSError as error:
@@ -145,7 +150,7 @@ def _key(plan: TrainingPlan, weights: PretrainedWeights) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _info(plan: TrainingPlan, weights: PretrainedWeights) -> CheckpointInfo:
+def _info(plan: TrainingPlan, weights: PretrainedWeights, novelty: Novelty) -> CheckpointInfo:
     return CheckpointInfo(
         architecture=ARCHITECTURE,
         class_names=(plan.dataset.negative, plan.dataset.positive),
@@ -155,6 +160,7 @@ def _info(plan: TrainingPlan, weights: PretrainedWeights) -> CheckpointInfo:
         dataset_fingerprint=plan.dataset.fingerprint,
         code_version=version("inspectq"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        novelty_radius=novelty.radius,
     )
 
 

@@ -9,6 +9,7 @@ Nothing here needs torch; the weights are vision/saved_network.py's.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from vision.preprocessing import Preprocessing, PreprocessingError
 
 ARCHITECTURE = "resnet18"
 POSITIVE_INDEX = 1  # the logit of "defective"
-FORMAT = 1  # of the JSON document; a higher number is from a newer inspectq
+FORMAT = 2  # of the JSON document; 1 knew no novelty; a higher number is from a newer inspectq
 METADATA_KEY = "inspectq"
 MAX_HEADER_BYTES = 1_000_000  # ours take some 10,000
 
@@ -52,8 +53,11 @@ class CheckpointInfo:
     dataset_fingerprint: str
     code_version: str
     created: str  # ISO 8601, UTC
+    novelty_radius: float | None = None  # as vision.novelty has it; None: the file holds no features of training images
 
     def __post_init__(self) -> None:
+        if self.novelty_radius is not None and not 0 < self.novelty_radius < math.inf:
+            raise CheckpointFormat(f"novelty_radius must be a positive number, not {self.novelty_radius!r}")
         if len(set(self.class_names)) != 2 or self.class_names[POSITIVE_INDEX] != self.positive_class:
             raise CheckpointFormat(
                 f"class_names must be two names, the positive one second: {self.class_names!r} with positive "
@@ -68,6 +72,8 @@ class CheckpointInfo:
             "preprocessing": {**self.preprocessing.to_dict(), "fingerprint": fingerprint},
             "recipe": dict(self.recipe),
         }
+        if self.novelty_radius is None:  # so that what was written before there was one is written the same again
+            del values["novelty_radius"]
         return json.dumps(values, sort_keys=True, ensure_ascii=True)
 
     @classmethod
@@ -159,6 +165,7 @@ def _info_from(values: dict[str, Any]) -> CheckpointInfo:
         dataset_fingerprint=values["dataset_fingerprint"],
         code_version=values["code_version"],
         created=values["created"],
+        novelty_radius=None if values.get("novelty_radius") is None else float(values["novelty_radius"]),
     )
 
 

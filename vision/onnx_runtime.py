@@ -1,7 +1,7 @@
 """What does ONNX Runtime answer for a batch of pixels, without torch?
 
-The file holds the whole way from uint8 pixels to P(defective): normalisation, network, softmax. In its metadata
-lies the checkpoint's own description, so that nothing else has to be read.
+The file holds the whole way from uint8 pixels to P(defective) and novelty: normalisation, network, softmax, distances.
+In its metadata lies the checkpoint's own description, so that nothing else has to be read.
 """
 
 from pathlib import Path
@@ -18,10 +18,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from vision.checkpoint import EXPORT, METADATA_KEY, CheckpointFormat, CheckpointInfo, read_verified
-from vision.runtime import Pixels, Scores, checked
+from vision.runtime import Answers, Pixels, checked
 
 CHECKPOINT_KEY = f"{METADATA_KEY}.checkpoint"  # the digest of the checkpoint that the network was exported from
-PIXELS, SCORE = "pixels", "score"  # the graph's input and output
+PIXELS = "pixels"  # the graph's input
+SCORE, NOVELTY = "score", "novelty"  # its outputs; files from before there was a novelty have the first alone
 BATCH = 8
 _NO_NETWORK = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 
@@ -47,6 +48,8 @@ class OnnxRuntime:
             document, self.checkpoint_digest = described[METADATA_KEY], described[CHECKPOINT_KEY]
         except (*_NO_NETWORK, KeyError) as error:
             raise CheckpointFormat(f"{path} is no network that inspectq has exported: {EXPORT}.") from error
+        there = {output.name for output in self._session.get_outputs()}
+        self._outputs = [SCORE, *({NOVELTY} & there)]
         self.preprocessing = CheckpointInfo.from_json(document, source=f"The network {path}").preprocessing
 
     def buffer(self, rows: int) -> Pixels:
@@ -54,7 +57,7 @@ class OnnxRuntime:
         size = self.preprocessing.size
         return np.empty((rows, 3, size, size), dtype=np.uint8)
 
-    def score(self, pixels: Pixels) -> Scores:
-        """P(defective) of each row."""
-        scores: Scores = self._session.run([SCORE], {PIXELS: pixels})[0]
-        return checked(scores)
+    def score(self, pixels: Pixels) -> Answers:
+        """What the network says of each row."""
+        said = dict(zip(self._outputs, self._session.run(self._outputs, {PIXELS: pixels}), strict=True))
+        return checked(Answers(scores=said[SCORE], novelties=said.get(NOVELTY)))

@@ -66,6 +66,7 @@ class ImageScore:
     width: int | None = None  # pixels, upright
     height: int | None = None
     score: float | None = None  # P(defective)
+    novelty: float | None = None  # as vision.novelty has it; None also where the model knows none
     reason: str | None = None  # code of `vision.faults.Reason`: the file is unreadable
     detail: str | None = None
     known: object | None = None  # what `Group.known` said of its sha256
@@ -329,10 +330,11 @@ class _Pipeline(Generic[T]):
             if rows:
                 with stage("infer"):
                     gaps = rows[-1] >= len(rows)
-                    scores = self._runtime.score(batch.pixels[rows] if gaps else batch.pixels[: len(rows)])
-                for row, score in zip(rows, scores.tolist(), strict=True):
+                    answers = self._runtime.score(batch.pixels[rows] if gaps else batch.pixels[: len(rows)])
+                novelties = [None] * len(rows) if answers.novelties is None else answers.novelties.tolist()
+                for row, score, novelty in zip(rows, answers.scores.tolist(), novelties, strict=True):
                     index = batch.indices[row]
-                    batch.outcomes[index] = replace(batch.outcomes[index], score=score)
+                    batch.outcomes[index] = replace(batch.outcomes[index], score=score, novelty=novelty)
             batch.done.set_result(None)
         except BaseException as error:
             batch.fail(error)

@@ -1,5 +1,6 @@
 """What is asked for the scores of a batch of pixels, whatever library answers?"""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from vision.preprocessing import Preprocessing
 
 Pixels = NDArray[np.uint8]  # (N, 3, size, size), channels first, 0..255
 Scores = NDArray[np.float32]  # (N,): P(defective)
+Novelties = NDArray[np.float32]  # (N,): distance from what was seen in training; vision/novelty.py says in what unit
 
 
 class DeviceUnavailable(Exception):
@@ -27,6 +29,14 @@ class InvalidScore(ArithmeticError):
     """The network answered something that is no probability. No verdict can come from that."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What the network says of a batch, row by row."""
+
+    scores: Scores
+    novelties: Novelties | None  # None: the model was trained before there were any
+
+
 class Runtime(Protocol):
     """Whatever turns pixels into scores. What it is made of is stored with every result."""
 
@@ -41,18 +51,18 @@ class Runtime(Protocol):
         """Memory for pixels from which this runtime reads fastest."""
         ...
 
-    def score(self, pixels: Pixels) -> Scores:
-        """P(defective) of each row. Raises InvalidScore, DeviceOutOfMemory and DeviceFailed."""
+    def score(self, pixels: Pixels) -> Answers:
+        """P(defective) of each row, and how new it is. Raises InvalidScore, DeviceOutOfMemory and DeviceFailed."""
         ...
 
 
-def checked(scores: Scores) -> Scores:
-    """`scores`, if all of them are finite: NaN compares as "not above the threshold", a PASS. Raises InvalidScore."""
-    if not np.isfinite(scores).all():
+def checked(answers: Answers) -> Answers:
+    """`answers`, if all of them are finite: NaN compares as "not above the threshold", a PASS. Raises InvalidScore."""
+    if not all(np.isfinite(each).all() for each in (answers.scores, answers.novelties) if each is not None):
         raise InvalidScore(
             "The network answered NaN or infinity; its weights are damaged. Restore its file, or train a new model."
         )
-    return scores
+    return answers
 
 
 def is_of_the_device(error: Exception) -> bool:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from vision.checkpoint import METADATA_KEY, CheckpointFormat, CheckpointInfo, info_of, read_verified
-from vision.network import Network
+from vision.network import Network, shape_before
+from vision.novelty import Novelty
 from vision.whole_file import write_whole
 
 
@@ -19,11 +20,23 @@ class Checkpoint:
     info: CheckpointInfo
     digest: str  # sha256 of the file, hex
     network: Network  # on the CPU, in evaluation mode
+    novelty: Novelty | None  # None: the model was trained before there was one
 
 
-def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo) -> str:
-    """Write the file, whole or not at all, and return its sha256. The network stays as it is."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+_FEATURES = "novelty.features"  # beside the network's own tensors
+
+
+def save_checkpoint(path: Path, network: nn.Module, info: CheckpointInfo, novelty: Novelty | None = None) -> str:
+    """Write the file, whole or not at all, and return its sha256. The network stays as it is.
+
+    Raises ValueError where `info` names another radius than `novelty` has.
+    """
+    if info.novelty_radius != (None if novelty is None else novelty.radius):
+        raise ValueError("the description and the novelty have to tell the same radius")
+    state = dict(network.state_dict())
+    if novelty is not None:
+        state[_FEATURES] = novelty.features
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     content = safetensors.torch.save(tensors, metadata={METADATA_KEY: info.to_json()})
     return write_whole(path, content)
 
@@ -37,7 +50,19 @@ def load_checkpoint(path: Path, expected_digest: str | None = None) -> Checkpoin
     info = info_of(content, path)
     network = Network()
     try:
-        network.load_state_dict(safetensors.torch.load(content))
+        tensors = safetensors.torch.load(content)
+        novelty = _novelty(tensors, info)
+        network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise CheckpointFormat(f"The weights in {path} do not fit {info.architecture}. Train a new model.") from error
-    return Checkpoint(info=info, digest=digest, network=network.eval())
+    return Checkpoint(info=info, digest=digest, network=network.eval(), novelty=novelty)
+
+
+def _novelty(tensors: dict[str, Tensor], info: CheckpointInfo) -> Novelty | None:
+    """Taken out of `tensors`. Raises KeyError and ValueError where the file and its description do not agree."""
+    if info.novelty_radius is None:
+        return None
+    features = tensors.pop(_FEATURES)
+    if features.ndim != 2 or features.shape[1:] != shape_before("head", info.preprocessing.size):
+        raise ValueError(f"features of shape {tuple(features.shape)}")
+    return Novelty(features, info.novelty_radius)

@@ -54,6 +54,7 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         width=seen.width,
         height=seen.height,
         score=seen.score,
+        novelty=seen.novelty,
         label=label,
         disposition=disposition,
         reason_code=outcome.reason,

@@ -14,7 +14,7 @@ from console.files import whole
 from console.options import FORMAT, LARGEST_ID
 from console.results import Format, print_table, write_csv, write_json, write_parquet
 from console.terminal import say
-from db import jobs, results
+from db import drift, jobs, results
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, ServiceAway
 from db.explanation import explain, open_batches
@@ -128,6 +128,7 @@ def list_jobs(limit: int, as_format: str) -> None:
 @FORMAT
 def show(job: int, as_format: str) -> None:
     """State, progress and ledger of JOB, and what it waits for."""
+    from console.drift import defect_rate_words, drift_fields, drift_words
     from console.tables import print_fields
 
     chosen = settings()
@@ -144,6 +145,12 @@ def show(job: int, as_format: str) -> None:
             "batches_open": asdict(open_batches(session, job)),
             "explanation": explain(session, row, cluster=bool(chosen.broker_url)),
         }
+        compared = drift.of_job(session, row)
+        if as_format == "json":
+            fields["drift"] = drift_fields(compared)
+        else:
+            fields["likeness"] = drift_words(row, compared)
+            fields["defect_rate"] = defect_rate_words(compared)
     print_fields(fields, as_format)
 
 

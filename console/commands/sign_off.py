@@ -138,9 +138,11 @@ def rejudge(job: int, operating_point: int, limit: int, as_format: str) -> None:
     """
     from console.tables import print_rows
     from db import jobs, operating_points, rejudging
+    from scheduler.comparing import compare_job
     from scheduler.submission import person
 
-    with writing(open_database(settings().effective_database_url)) as session:
+    engine = open_database(settings().effective_database_url)
+    with writing(engine) as session:
         point = operating_points.get(session, operating_point)
         done = rejudging.rejudge(session, jobs.get(session, job), point, actor=person())
         flipped = [
@@ -148,6 +150,7 @@ def rejudge(job: int, operating_point: int, limit: int, as_format: str) -> None:
             for flip in rejudging.flips(session, job, done.revision, limit=limit)
         ]
         approved = point.approval is not None
+    compare_job(engine, job)
     if as_format == "json":
         counts = {"job": job, "revision": done.revision, "judged": done.judged, "flipped": done.flipped}
         click.echo(json.dumps({**counts, "flips": flipped}, indent=2))

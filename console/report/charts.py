@@ -54,6 +54,7 @@ _STYLE: Any = {  # rc_context wants every key as a literal type
 _POINTS_PER_INCH = 72  # with this resolution, a point of the SVG is a pixel of the page
 _LOG_FROM = 100  # highest bin / lowest filled bin from which small bins vanish on a linear axis
 _CLOSE = 0.1  # limits nearer than this: their labels would touch
+_ODDS_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -120,6 +121,33 @@ def both_class_histograms(
         "wide": class_histograms(edges, *counts, limits, WIDE_PAIR, key=f"{key}-wide"),
         "narrow": class_histograms(edges, *counts, limits, NARROW_PAIR, key=f"{key}-narrow"),
     }
+
+
+def overlaid_histograms(edges: Floats, job: Floats, expected: Floats, size: Size, *, key: str) -> Markup:
+    """A job's scores as bars, and as a line those that were expected: shares of images in the cells of db.drift.
+
+    Over the log-odds of the score, in which the edges are even; two cells make a bar.
+    """
+    odds = np.log(edges / (1 - edges))
+    step = float(odds[1] - odds[0])
+    borders = np.concatenate([[odds[0] - step], odds, [odds[-1] + step]])[::2]
+    bars, line = (shares.reshape(-1, 2).sum(axis=1) for shares in (job, expected))
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _canvas(size, panels=1)
+        axes.bar(borders[:-1] + step, bars, 2 * step * 0.86, color=_INKS["pass"], linewidth=0)
+        axes.stairs(line, borders, color=_INKS["ink"], linewidth=1.75, baseline=0)
+        axes.set_ylim(0, max(float(bars.max()), float(line.max()), 0.01) * 1.08)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        axes.set_ylabel("share of images")
+        axes.grid(axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        ticks = _ODDS_TICKS if size.width > NARROW.width else _ODDS_TICKS[::2]
+        axes.set_xlim(float(borders[0]), float(borders[-1]))
+        axes.set_xticks([float(np.log(tick / (1 - tick))) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axes.set_xlabel("score: probability of a defect")
+        return _svg(figure, key)
 
 
 def roc_chart(points: Curves, here: tuple[float, float] | None, *, key: str) -> Markup:

@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from console.drift import defect_rate_words, drift_words, is_alarm
 from console.report import charts, page
 from console.report.curves import Counts, Floats, bin_edges, count_scores
 from console.report.judgement import judgement
 from console.report.thumbnails import Exhibit, exhibit, explanation
 from console.report.wording import duration
-from db import evaluations, jobs, results
+from db import drift, evaluations, jobs, results
 from db.engine import Engine, Session, reading
 from db.jobs import Ledger
-from db.models import OPEN_JOBS, Disposition, Evaluation, InspectionJob
+from db.models import OPEN_JOBS, Disposition, Evaluation, InspectionJob, JobDrift
 from db.results import FolderCounts, RuntimeCount
 
 MOST_FAIL = 60  # pictures: about 12 kB each, so that the file can still be sent by mail
@@ -42,6 +45,7 @@ class _Facts:
     all_folders: int
     runtimes: list[RuntimeCount]
     evaluation: Evaluation | None  # the model's latest
+    drift: JobDrift | None
 
 
 def write_job_report(engine: Engine, job_id: int, out: Path, *, on_image: OnImage | None = None) -> None:
@@ -68,6 +72,11 @@ def job_page(engine: Engine, job_id: int, *, made_at: datetime, on_image: OnImag
             "is_open": facts.job.state in OPEN_JOBS,
             "timing": _timing(facts.job, ledger),
             "histograms": _histograms(facts),
+            "likeness": drift_words(facts.job, facts.drift),
+            "is_alarm": is_alarm(facts.drift),
+            "drift": facts.drift,
+            "defect_rate": defect_rate_words(facts.drift),
+            "overlays": _overlays(facts.drift),
             "fail": _gallery(root, facts.fail, ledger.failed, on_image),
             "review": _gallery(root, facts.review, ledger.review, on_image),
             "unreadable": [{**row, "explanation": explanation(row["reason_code"])} for row in facts.unreadable],
@@ -103,6 +112,7 @@ def _read(session: Session, job_id: int) -> _Facts:
         all_folders=results.folders(session, job_id),
         runtimes=runtimes,
         evaluation=next(filter(None, judged), None) or evaluations.newest(session, job.checkpoint_id),
+        drift=drift.of_job(session, job),
     )
 
 
@@ -152,3 +162,20 @@ def _histograms(facts: _Facts) -> dict[str, Any]:
         "wide": charts.verdict_histogram(facts.edges, facts.counts, limits, charts.WIDE, key="wide"),
         "narrow": charts.verdict_histogram(facts.edges, facts.counts, limits, charts.NARROW, key="narrow"),
     }
+
+
+def _overlays(row: JobDrift | None) -> dict[str, Any]:
+    """The job's scores beside the mixture of the evaluation's that fits them best; nothing where one is missing."""
+    if row is None or row.histograms is None or row.prevalence is None or not row.images:
+        return {}
+    edges, job, defective, good = (np.array(row.histograms[name]) for name in ("edges", "job", "defective", "good"))
+    expected = row.prevalence * _shares(defective) + (1 - row.prevalence) * _shares(good)
+    return {
+        name: charts.overlaid_histograms(edges, _shares(job), expected, size, key=f"drift-{name}")
+        for name, size in (("wide", charts.WIDE), ("narrow", charts.NARROW))
+    }
+
+
+def _shares(counts: Counts) -> Floats:
+    shares: Floats = counts / max(int(counts.sum()), 1)
+    return shares

@@ -32,6 +32,7 @@ class Verdict:
     score: float | None
     sha256: str | None = None
     reason: str | None = None
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Judged:
     actual: str
     score: float | None
     sha256: str | None = None
+    novelty: float | None = None
 
 
 @dataclass(kw_only=True)
@@ -241,6 +243,7 @@ def _result(verdict: Verdict, claim: batches.Claim) -> NewResult:
         precision="fp32",
         device="cpu",
         worker="w1",
+        novelty=verdict.novelty,
     )
 
 

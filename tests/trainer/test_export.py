@@ -42,16 +42,27 @@ def test_each_runtime_has_its_file_beside_the_checkpoint_and_nothing_is_left_ove
 
 def test_the_fp32_file_gives_the_checkpoints_scores(exported_model: ExportedModel) -> None:
     torch, onnx32 = (open_runtime(name, exported_model.folder, exported_model.digest) for name in ("torch", "onnx"))
-    expected = torch.score(exported_model.pixels)
+    expected = torch.score(exported_model.pixels).scores
     assert np.ptp(expected) > 0.5
-    assert onnx32.score(exported_model.pixels) == pytest.approx(expected, abs=1e-5)
+    assert onnx32.score(exported_model.pixels).scores == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_int8_file_gives_scores_close_to_them(exported_model: ExportedModel) -> None:
     torch, int8 = (open_runtime(name, exported_model.folder, exported_model.digest) for name in ("torch", "onnx-int8"))
-    difference = np.abs(int8.score(exported_model.pixels) - torch.score(exported_model.pixels))
+    difference = np.abs(int8.score(exported_model.pixels).scores - torch.score(exported_model.pixels).scores)
     assert 0 < difference.max() < 0.2
     assert difference.mean() < 0.05
+
+
+def test_either_file_gives_the_checkpoints_novelty(exported_model: ExportedModel) -> None:
+    expected, onnx32, int8 = (
+        open_runtime(name, exported_model.folder, exported_model.digest).score(exported_model.pixels).novelties
+        for name in ("torch", *EXPORTED)
+    )
+    assert expected is not None
+    assert np.ptp(expected) > 0.1
+    assert onnx32 == pytest.approx(expected, abs=1e-3)
+    assert int8 == pytest.approx(expected, abs=0.5)
 
 
 def test_every_convolution_and_sum_is_in_8_bits_and_no_activation_is_left_between(

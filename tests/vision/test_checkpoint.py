@@ -115,7 +115,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, checkpoint_path: Path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 2}, "newer than 1.*Update inspectq"),
+        ({"format": 3}, "newer than 2.*Update inspectq"),
         ({"architecture": "vit_b_16"}, "'vit_b_16' is unknown"),
         ({"format": None}, "describes no checkpoint"),
         ({"class_names": ["defective", "good"]}, "the positive one second"),

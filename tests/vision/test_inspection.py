@@ -21,7 +21,7 @@ def runtime(checkpoint_path: Path) -> TorchRuntime:
 
 def directly(runtime: TorchRuntime, path: Path) -> float:
     pixels = runtime.preprocessing.apply(read_image(path).image)
-    return float(runtime.score(pixels[None])[0])
+    return float(runtime.score(pixels[None]).scores[0])
 
 
 def test_each_path_gets_its_own_score_in_order(runtime: TorchRuntime, pictures: list[Path]) -> None:

@@ -29,13 +29,23 @@ def file(exported_model: ExportedModel, name: str) -> Path:
 def test_a_score_does_not_depend_on_the_rest_of_the_batch(exported_model: ExportedModel, file: Path) -> None:
     runtime: Runtime = OnnxRuntime(file)
     pixels = exported_model.pixels
-    together = runtime.score(pixels)
-    alone = np.concatenate([runtime.score(pixels[row : row + 1]) for row in range(len(pixels))])
-    reversed_ = runtime.score(np.ascontiguousarray(pixels[::-1]))[::-1]
+    together = runtime.score(pixels).scores
+    alone = np.concatenate([runtime.score(pixels[row : row + 1]).scores for row in range(len(pixels))])
+    reversed_ = runtime.score(np.ascontiguousarray(pixels[::-1])).scores[::-1]
     assert together.dtype == np.float32
     assert together.shape == (len(pixels),)
     assert alone == pytest.approx(together, abs=1e-6)
     assert reversed_ == pytest.approx(together, abs=1e-6)
+
+
+def test_a_file_from_before_there_was_a_novelty_still_scores(exported_model: ExportedModel, tmp_path: Path) -> None:
+    older = onnx.load(file_of("onnx", exported_model.folder, exported_model.digest))
+    expected = OnnxRuntime(file_of("onnx", exported_model.folder, exported_model.digest)).score(exported_model.pixels)
+    del older.graph.output[1]
+    (tmp_path / "older.onnx").write_bytes(older.SerializeToString())
+    answers = OnnxRuntime(tmp_path / "older.onnx").score(exported_model.pixels)
+    assert answers.novelties is None
+    assert answers.scores == pytest.approx(expected.scores, abs=1e-6)
 
 
 def test_it_says_what_it_is_made_of(exported_model: ExportedModel, name: str) -> None:
@@ -56,7 +66,8 @@ def test_it_never_loads_torch(exported_model: ExportedModel, name: str, reposito
         "runtime = open_runtime(sys.argv[1], Path(sys.argv[2]), sys.argv[3], device='cpu')\n"
         "pixels = runtime.buffer(2)\n"
         "pixels[:] = 100\n"
-        "print(len(runtime.score(pixels)), [name for name in ('torch', 'onnx', 'sklearn') if name in sys.modules])\n"
+        "answers = runtime.score(pixels)\n"
+        "print(len(answers.scores), [name for name in ('torch', 'onnx', 'sklearn') if name in sys.modules])\n"
     )
     words = [name, str(exported_model.folder), exported_model.digest]
     run = [sys.executable, "-c", code, *words]

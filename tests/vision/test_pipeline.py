@@ -15,7 +15,7 @@ from vision.decode import Limits, Reason, StorageTrouble, read_image
 from vision.pipeline import Group, ImageScore, score_groups
 from vision.preprocessing import Preprocessing
 from vision.reading import FileBytes, read_file
-from vision.runtime import Pixels, Scores
+from vision.runtime import Answers, Pixels
 
 SMALL = Preprocessing(size=32)
 UNREADABLE_NOW = Path("/proc/self/mem")  # reading it gives a real input/output error
@@ -36,10 +36,11 @@ class Fingerprints:
     def buffer(self, rows: int) -> Pixels:
         return np.empty((rows, 3, 32, 32), dtype=np.uint8)
 
-    def score(self, pixels: Pixels) -> Scores:
+    def score(self, pixels: Pixels) -> Answers:
         self.asked.append((threading.current_thread().name, len(pixels)))
         self._before(len(self.asked))
-        return np.array([fingerprint(row) for row in pixels], dtype=np.float32)
+        prints = np.array([fingerprint(row) for row in pixels], dtype=np.float32)
+        return Answers(scores=prints, novelties=prints + 1)
 
 
 def fingerprint(row: Pixels) -> float:
@@ -73,6 +74,7 @@ def test_every_image_gets_the_score_of_its_own_pixels_in_order(
     for path, outcome in zip(pictures, found["a"] + found["b"], strict=True):
         picture = read_image(path)
         assert (outcome.sha256, outcome.size) == (picture.sha256, picture.size)
+        assert outcome.novelty == pytest.approx((outcome.score or 0) + 1)
         assert (outcome.width, outcome.height) == (picture.width, picture.height)
         assert outcome.score == expected(path)
     assert working_threads() == 0

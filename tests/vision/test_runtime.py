@@ -27,7 +27,7 @@ def batch() -> Pixels:
 
 def test_a_score_is_the_softmax_of_the_second_logit(checkpoint: Checkpoint, network: Network, batch: Pixels) -> None:
     runtime: Runtime = TorchRuntime(checkpoint, "cpu")
-    scores = runtime.score(batch)
+    scores = runtime.score(batch).scores
     with torch.inference_mode():
         good, defective = network(runtime.preprocessing.normalise(torch.from_numpy(batch))).double().T
     assert scores.dtype == np.float32
@@ -39,8 +39,8 @@ def test_a_score_is_the_softmax_of_the_second_logit(checkpoint: Checkpoint, netw
 
 def test_a_score_does_not_depend_on_the_rest_of_the_batch(checkpoint: Checkpoint, batch: Pixels) -> None:
     runtime = TorchRuntime(checkpoint, "cpu")
-    together = runtime.score(batch)
-    alone = np.concatenate([runtime.score(batch[row : row + 1]) for row in range(len(batch))])
+    together = runtime.score(batch).scores
+    alone = np.concatenate([runtime.score(batch[row : row + 1]).scores for row in range(len(batch))])
     assert alone == pytest.approx(together, abs=1e-5)
 
 
@@ -78,7 +78,7 @@ def runtime_of_a_device(checkpoint: Checkpoint, error: Exception, *, from_rows: 
         if len(arguments[0]) >= from_rows:
             raise error
 
-    checkpoint.network.register_forward_pre_hook(forward)
+    checkpoint.network.conv1.register_forward_pre_hook(forward)
     return TorchRuntime(checkpoint, "cpu"), tried
 
 
@@ -87,8 +87,8 @@ def test_a_batch_too_large_for_the_device_is_scored_in_pieces_and_keeps_its_orde
     checkpoint: Checkpoint, checkpoint_path: Path, batch: Pixels, from_rows: int
 ) -> None:
     runtime, tried = runtime_of_a_device(checkpoint, torch.OutOfMemoryError("CUDA out of memory"), from_rows=from_rows)
-    expected = TorchRuntime(load_checkpoint(checkpoint_path), "cpu").score(batch)
-    scores = runtime.score(batch)
+    expected = TorchRuntime(load_checkpoint(checkpoint_path), "cpu").score(batch).scores
+    scores = runtime.score(batch).scores
     assert (scores.dtype, scores.shape) == (expected.dtype, expected.shape)
     assert scores == pytest.approx(expected, abs=1e-5)
     assert tried[0] == 9, "the whole batch is tried first"

@@ -83,9 +83,12 @@ def test_every_image_gets_the_verdict_that_the_evaluation_code_gives(
     seen: list[int] = []
     outcome = inspector.inspect(*sent(engine), on_image=lambda job: seen.append(job))
     runtime = TorchRuntime(load_checkpoint(models_folder / f"{digest}.safetensors", digest), "cpu")
-    expected = [score.score for score in score_images([folder / name for name in names], runtime)]
+    scored = list(score_images([folder / name for name in names], runtime))
+    expected = [score.score for score in scored]
     rows = rows_of(engine, job)
     assert [row["score"] for row in rows] == expected
+    assert [row["novelty"] for row in rows] == [score.novelty for score in scored]
+    assert None not in [score.novelty for score in scored]
     assert [row["disposition"] for row in rows] == ["FAIL" if (score or 0) >= 0.5 else "PASS" for score in expected]
     assert {row["checkpoint_digest"] for row in rows} == {digest}
     assert {(row["engine"], row["precision"], row["device"], row["worker"]) for row in rows} == {

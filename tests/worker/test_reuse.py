@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from sqlalchemy import update
 
@@ -13,6 +12,7 @@ from db.engine import Engine, reading, writing
 from db.models import InspectionResult
 from db.settings import Settings
 from tests.rows import add_job
+from vision.runtime import Answers, Pixels
 from vision.torch_runtime import TorchRuntime
 from worker.inspection import Inspector, from_settings
 
@@ -24,7 +24,7 @@ class Counting(TorchRuntime):
 
     asked = 0
 
-    def score(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def score(self, pixels: Pixels) -> Answers:
         Counting.asked += len(pixels)
         return super().score(pixels)
 

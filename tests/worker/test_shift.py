@@ -15,7 +15,7 @@ from db.models import Batch, BatchState
 from db.results import NewResult
 from db.settings import Settings
 from tests.rows import add_job, claim_next
-from vision.runtime import DeviceFailed, Pixels, Scores
+from vision.runtime import Answers, DeviceFailed, Pixels
 from vision.torch_runtime import TorchRuntime
 from worker.inspection import Inspector, from_settings
 
@@ -188,7 +188,7 @@ def test_a_device_that_failed_costs_what_was_drawn_beside_its_batch_nothing(
     second_is_drawn = threading.Event()
 
     class Broken(TorchRuntime):
-        def score(self, pixels: Pixels) -> Scores:
+        def score(self, pixels: Pixels) -> Answers:
             assert second_is_drawn.wait(30)
             raise DeviceFailed("cuda:0 has had it")
 
