@@ -7,12 +7,13 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.display import shown
 
 SPLITS = ("train", "test")
+LEARNED_FROM = ("train", "validation")  # a model knows both, by its weights or by its limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class Entry:
 
     path: str  # relative to the data set's folder, with '/'; odd bytes as surrogates, as in os.fsdecode
     label: str
-    split: str  # "train" or "test"
+    split: str  # "train" or "test"; empty where it is drawn here, which is done once the images are open
+    group: str | None = None  # by the group rule; None: it stands alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class Sample:
     is_defective: bool
     split: str
     sha256: str  # of the file's bytes
+    group: str | None = None  # by the group rule; None: it stands alone
+    signature: bytes = field(default=b"", repr=False)  # as vision.signature makes it
+    unit: str | None = None  # images of one unit (a group, twins) never stand on two sides of a split drawn here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,15 @@ class Twin:
     sha256: str
     train_paths: tuple[str, ...]
     test_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearTwin:
+    """Two files of different bytes that show the same photograph."""
+
+    first: str
+    second: str
+    similarity: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +92,9 @@ class DatasetSnapshot:
     test_share: float | None
     skipped: tuple[Skip, ...]
     twins: tuple[Twin, ...]
+    near_twins_across_splits: int  # test images with a near twin in training
+    group_rule: str | None
+    training_images: tuple[Sample, ...] = field(repr=False)
     other_files: int  # files that no image suffix names
 
 
@@ -95,6 +112,8 @@ class Dataset:
     other_files: int
     split_seed: int | None
     test_share: float | None
+    group_rule: str | None = None
+    near_twins: tuple[NearTwin, ...] = ()  # sorted by paths
 
     @property
     def class_names(self) -> tuple[str, str]:
@@ -117,6 +136,11 @@ class Dataset:
         """Identical files across train and test, sorted by digest."""
         return find_twins(self.samples)
 
+    def _near_twins_in_training(self) -> set[str]:
+        sides = {sample.path: sample.split in LEARNED_FROM for sample in self.samples}
+        pairs = [(twin.first, twin.second) for twin in self.near_twins]
+        return {test for one, other in pairs for test, train in ((one, other), (other, one)) if sides[train] > sides[test]}
+
     def snapshot(self) -> DatasetSnapshot:
         return DatasetSnapshot(
             fingerprint=self.fingerprint,
@@ -129,15 +153,26 @@ class Dataset:
             test_share=self.test_share,
             skipped=self.skipped,
             twins=self.twins(),
+            near_twins_across_splits=len(self._near_twins_in_training()),
+            group_rule=self.group_rule,
+            training_images=tuple(sample for sample in self.samples if sample.split in LEARNED_FROM),
             other_files=self.other_files,
         )
 
 
 def fingerprint(samples: Iterable[Sample]) -> str:
-    """sha256 over the sorted (path, sha256 of the bytes, label, split, is it defective) of every usable sample."""
+    """sha256 over the sorted (path, sha256 of the bytes, label, split, is it defective) of every usable sample.
+
+    Of one that stands together with others (a group, twins), also over its unit: what is held out of the training
+    images for validation follows from that, and must be told again from the same fingerprint.
+    """
+    samples = tuple(samples)
+    sizes = Counter(sample.unit for sample in samples)
     digest = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: os.fsencode(sample.path)):
-        fields = (sample.path, sample.sha256, sample.label, sample.split, str(int(sample.is_defective)))
+        fields = [sample.path, sample.sha256, sample.label, sample.split, str(int(sample.is_defective))]
+        if sample.unit is not None and sizes[sample.unit] > 1:
+            fields.append(sample.unit)
         digest.update(b"".join(os.fsencode(field) + b"\0" for field in fields) + b"\n")
     return digest.hexdigest()
 
