@@ -16,6 +16,7 @@ from db.settings import Settings
 from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
+from trainer.leakage import Leak
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
 from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
@@ -110,6 +111,8 @@ def printed(judged: Judged, prevalence: float | None = None) -> str:
     if prevalence is not None:
         lines.append(_at(prevalence, metrics))
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
+    if judged.leakage is not None:
+        lines.append(str(judged.leakage))
     lines += [parity_line(row) for row in judged.runtimes]
     return "\n".join(lines)
 
@@ -136,11 +139,17 @@ def machine_readable(judged: Judged, prevalence: float | None = None) -> dict[st
             line.name: {**_bounded(line, *BOUNDED_OF_CLASS), "support": line.support}
             for line in (*metrics.per_class, metrics.macro, metrics.weighted)
         },
+        "leaking": None if judged.leakage is None else len(judged.leakage.leaks),
+        "leaks": None if judged.leakage is None else [_leak(leak) for leak in judged.leakage.leaks],
         "engine": outcome.engine,
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
         "at_prevalence": None if there is None else asdict(there),
     }
+
+
+def _leak(leak: Leak) -> dict[str, object]:
+    return {**asdict(leak), "path": to_text(leak.path), "training_path": to_text(leak.training_path)}
 
 
 def _bounded(figures: Metrics | ClassMetrics, *names: str) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from db.display import shown
 
 SPLITS = ("train", "test")
+_MOST_TOLD = 20  # pairs of near twins in the text
 LEARNED_FROM = ("train", "validation")  # a model knows both, by its weights or by its limits
 
 
@@ -136,10 +137,21 @@ class Dataset:
         """Identical files across train and test, sorted by digest."""
         return find_twins(self.samples)
 
-    def _near_twins_in_training(self) -> set[str]:
+    def parted_groups(self) -> set[str]:
+        """Groups with images in test and in what is learned from."""
+        sides: dict[str, set[bool]] = defaultdict(set)
+        for sample in self.samples:
+            if sample.group is not None:
+                sides[sample.group].add(sample.split in LEARNED_FROM)
+        return {group for group, both in sides.items() if len(both) == 2}
+
+    def near_twins_in_training(self) -> set[str]:
+        """The test images that have one."""
         sides = {sample.path: sample.split in LEARNED_FROM for sample in self.samples}
         pairs = [(twin.first, twin.second) for twin in self.near_twins]
-        return {test for one, other in pairs for test, train in ((one, other), (other, one)) if sides[train] > sides[test]}
+        return {
+            test for one, other in pairs for test, train in ((one, other), (other, one)) if sides[train] > sides[test]
+        }
 
     def snapshot(self) -> DatasetSnapshot:
         return DatasetSnapshot(
@@ -153,7 +165,7 @@ class Dataset:
             test_share=self.test_share,
             skipped=self.skipped,
             twins=self.twins(),
-            near_twins_across_splits=len(self._near_twins_in_training()),
+            near_twins_across_splits=len(self.near_twins_in_training()),
             group_rule=self.group_rule,
             training_images=tuple(sample for sample in self.samples if sample.split in LEARNED_FROM),
             other_files=self.other_files,
@@ -210,6 +222,19 @@ def describe(dataset: Dataset) -> str:
     lines.append(f"identical files on both sides of the split: {len(twins)}")
     for twin in twins:
         lines.append(f"  {_listed(twin.train_paths)} = {_listed(twin.test_paths)}")
+    near = dataset.near_twins
+    across = len(dataset.near_twins_in_training())
+    lines.append(f"near twins (the same photograph in other bytes): {len(near)} pairs")
+    for pair in near[:_MOST_TOLD]:
+        lines.append(f"  {shown(pair.first)} ~ {shown(pair.second)} ({pair.similarity:.3f})")
+    if len(near) > _MOST_TOLD:
+        lines.append(f"  and {len(near) - _MOST_TOLD} more: all are in --format json, the first as pictures in --html")
+    lines.append(f"near twins on both sides of the split: {across} test images")
+    if dataset.group_rule is not None:
+        lines.append(
+            f"groups ({shown(dataset.group_rule)}): {len({sample.group for sample in dataset.samples} - {None})}, "
+            f"on both sides of the split: {len(dataset.parted_groups())}"
+        )
     if dataset.other_files:
         lines.append(f"other files, not images by their names: {dataset.other_files}")
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ Cost: n * n / 2 * 8 products of 255 numbers, in blocks.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,15 @@ from vision.signature import EDGE
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-# From this similarity on two images are twins. Share of copies that it finds, of parts drawn by vision/samples, of parts
-# drawn at one station, of castings and of solar cells (photographs, 300 x 300), as tests/trainer/test_twins.py draws
-# them: saved as JPEG 70, scaled by a half, brighter or of more contrast by a tenth, mirrored or turned by quarters:
-# above 0.97 on each. Cropped by a hundredth or shifted by two pixels of 320: nearly all, but half at a station, where
-# other parts look like that too. Cropped by three hundredths or shifted by four pixels: few. Of a million pairs of
-# different parts drawn none reached 0.85. Of solar cells 150 reach it: the same cell photographed twice, wafers cut from
-# one block, and some cells without any mark.
-ALIKE = 0.92
+# From this similarity on two images are twins. What it finds of copies of parts drawn by vision/samples, of parts drawn
+# at one station, of castings and of solar cells (photographs, 300 x 300): saved as JPEG 70, scaled by a half, brighter
+# or of more contrast by a tenth, mirrored or turned by quarters: more than 98 of 100 in each; of small ones at a station that were
+# saved as JPEG 70, three of four. Cropped by a hundredth or
+# shifted by two pixels of 320: nine of ten, but half of them at a station, where other parts look like that, too.
+# Cropped by three hundredths or shifted by four pixels: few. Of pairs of different drawn parts none reached 0.86
+# (18,000 pairs). Of a million pairs of solar cells some 300 reach it: the same cell photographed twice, wafers cut
+# from one block, and some cells without any mark.
+ALIKE = 0.9
 
 _FREQUENCIES = 16  # lowest ones, in either direction
 _NOISE = 8.0  # grey values by which an encoder or a scaling changes a pixel of a signature
@@ -137,7 +139,7 @@ class _Apart:
         return white
 
 
-def _low(images: NDArray[np.floating]) -> Floats:
+def _low(images: NDArray[Any]) -> Floats:
     """The lowest frequencies of (n, 32, 32), without the mean brightness: (n, 255)."""
     low = dctn(images.astype(np.float32), axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES]
     flat: Floats = low.reshape(len(images), -1)[:, 1:]
@@ -158,18 +160,18 @@ def _movement(signatures: Grey) -> NDArray[np.float64]:
     for start in range(0, len(signatures), _ROWS):
         block = signatures[start : start + _ROWS].astype(np.float32)
         contrasts = np.maximum(_coefficients(signatures[start : start + _ROWS])[1], _FLAT * EDGE)[:, None]
-        down, right = np.gradient(block, axis=(1, 2))
+        down, right = np.gradient(block, axis=(1, 2))  # of the lines, of the columns
         for moved in (down, right, down * across[:, None] + right * across):
-            change = _low(moved) / contrasts
+            change = _low(np.asarray(moved)) / contrasts
             total += change.T @ change
     return total / len(signatures)
 
 
 def _positions(coefficients: Floats) -> Iterator[Floats]:
     """The eight ways to mirror and turn: a mirrored image has the odd frequencies' signs turned round."""
-    square = np.zeros((len(coefficients), _FREQUENCIES**2), np.float32)
-    square[:, 1:] = coefficients
-    square = square.reshape(-1, _FREQUENCIES, _FREQUENCIES)
+    flat = np.zeros((len(coefficients), _FREQUENCIES**2), np.float32)
+    flat[:, 1:] = coefficients
+    square = flat.reshape(-1, _FREQUENCIES, _FREQUENCIES)
     odd = np.where(np.arange(_FREQUENCIES) % 2, -1.0, 1.0).astype(np.float32)
     for shape in (square, square.transpose(0, 2, 1)):
         for upright in (np.ones_like(odd), odd):

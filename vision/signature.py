@@ -1,7 +1,7 @@
 """What of a photograph stays when it is saved anew, scaled or brightened: a small grey copy, to compare it by.
 
-32 x 32 is what a perceptual hash by DCT is computed from (Zauner 2010). The grey values themselves are kept, and not the
-signs of their frequencies: photographs of one kind of part agree in nearly every sign.
+32 x 32 is what a perceptual hash by DCT is computed from (Zauner 2010). The grey values themselves are kept, and not
+the signs of their frequencies: photographs of one kind of part agree in nearly every sign.
 """
 
 import numpy as np
