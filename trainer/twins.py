@@ -27,14 +27,16 @@ from vision.signature import EDGE
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-# From this similarity on two images are twins. What it finds of copies of parts drawn by vision/samples, of parts drawn
-# at two stations, of castings and of solar cells (300 x 300 pixels, 120 of each): saved as JPEG 70, scaled by a half,
-# brighter or of more contrast by a tenth, turned by a quarter: 98 of 100 or more in each; of smaller pictures at a
-# station, three of four of those saved as JPEG 70. Cropped by a hundredth or shifted by two pixels: nine of ten or more,
-# but two of three at a station, where other parts look like that, too. Cropped by three hundredths or shifted by four
-# pixels: a quarter to a half of them at most. Of different drawn parts no pair reached 0.83 (45,000 pairs). Of a million
-# pairs of solar cells 290 reach it and of castings 360: cells photographed twice, wafers cut from one block, castings
-# mirrored and turned, and a part of it cells without any mark and good castings in the same light, which are no twins.
+# From this similarity on two images are twins. Found of 100 copies of parts drawn by vision/samples, of parts drawn at
+# two stations, of solar cells (elpv) and of castings, 300 or 320 pixels wide:
+#   saved as JPEG 70, scaled by 0.5 or 1.5, a tenth brighter or of more contrast, mirrored, turned   100  100  100  100
+#   cropped by a hundredth                                                                           100   70   92  100
+#   shifted by up to two pixels, with new noise                                                      100   78   87  100
+#   shifted by up to four pixels                                                                      70   28   53   73
+#   cropped by three hundredths                                                                       24    3   24   24
+# Of different drawn parts no pair reached 0.83 (45,000 pairs). Of a million pairs of solar cells 290 reach 0.9, of
+# castings 360. By eye: the same cell photographed twice, wafers of one block, castings mirrored and turned; but also
+# cells without any mark, and, below 0.95, good castings in the same light, which join clusters of up to 321.
 ALIKE = 0.9
 
 _FREQUENCIES = 16  # lowest ones, in either direction
