@@ -8,15 +8,16 @@ from console.options import chosen_dataset
 from console.terminal import progress_bar, say
 from db import checkpoints, evaluations, runtimes
 from db.engine import Engine, reading, writing
-from db.models import Checkpoint, RuntimeParity
+from db.models import Checkpoint, RuntimeParity, TrainingRun
 from db.models import Evaluation as EvaluationRow
 from db.schema import open_database
 from db.settings import Settings, settings
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
+from trainer.leakage import Leakage, find_leaks
 from trainer.recipe import Recipe
-from trainer.recording import record_evaluation, record_parity, record_reference
+from trainer.recording import record_evaluation, record_parity, record_reference, stored_training_images
 from trainer.validation import held_out
 from vision.checkpoint import EXPORT, read_verified
 from vision.runtimes import EXPORTED, REFERENCE, file_of, open_runtime
@@ -29,6 +30,7 @@ class Judged:
     evaluation: int
     model: str
     outcome: Evaluation
+    leakage: Leakage | None = None  # None: not told
     runtimes: tuple[RuntimeParity, ...] = ()  # the comparisons that were made on the way
     folds: "Judged | None" = None  # the same recipe's models on images that each had not seen, pooled
 
@@ -53,11 +55,11 @@ class Judge:
 
     def by_reference(self) -> Judged:
         """Evaluate the checkpoint itself, by PyTorch in fp32."""
-        outcome = self._asked(REFERENCE, None)
+        outcome, leakage = self._asked(REFERENCE, None), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage)
             record_reference(session, row)
-        return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome)
+        return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage)
 
     def of_folds(self, pooled: Evaluation) -> Judged:
         """Keep what models of the same recipe said of images that they had not seen, beside this model."""
@@ -81,11 +83,13 @@ class Judge:
             file_digest = file_digest or self._recorded_digest(name)
             file = file_of(name, self.settings.models_folder, self.checkpoint.digest)
             file_digest = read_verified(file, file_digest, anew=EXPORT)[1]
-        outcome = self._asked(name, file_digest)
+        outcome, leakage = self._asked(name, file_digest), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage)
             parity = record_parity(session, name, row, session.get_one(EvaluationRow, reference), file_digest)
-        return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, runtimes=(parity,))
+        return Judged(
+            evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage, runtimes=(parity,)
+        )
 
     def by_exports(self) -> tuple[RuntimeParity, ...]:
         """Export the model and compare every runtime that was exported.
@@ -105,6 +109,24 @@ class Judge:
             say(f"Not exported: {error}")
             return ()
         return tuple(parity for file in files for parity in self.by(file.name, file.digest).runtimes)
+
+    def _leakage(self) -> Leakage | None:
+        """What the judged images have in common with those that the model was trained on.
+
+        None where nobody wrote down what those were, or where they are judged themselves.
+        """
+        if self.judging.split in (None, "train"):
+            return None
+        with reading(self.engine) as session:
+            learned_from = session.get_one(TrainingRun, self.checkpoint.training_run_id).dataset
+            trained = stored_training_images(session, learned_from.id)
+        if trained is None:
+            return None
+        judged = self.parted.part(self.judging.split)
+        if self.judging.split == "validation":
+            held = {sample.path for sample in judged}
+            trained = tuple(sample for sample in trained if sample.path not in held)
+        return find_leaks(judged, trained, same_rule=learned_from.group_rule == self.dataset.group_rule)
 
     def _asked(self, name: str, file_digest: str | None) -> Evaluation:
         folder, digest = self.settings.models_folder, self.checkpoint.digest

@@ -48,6 +48,12 @@ dataset_options = Composed(
     click.option("--positive-if", metavar="COND", help="Numeric labels that mean defective, such as '>=0.5'."),
     click.option("--test-share", default=0.25, show_default=True, help="For the test, where DIR has no test/."),
     click.option("--split-seed", default=0, show_default=True, help="Seed of that split."),
+    click.option(
+        "--group",
+        metavar="RULE",
+        help="Images that no split parts: folder, column:NAME (of the labels file), 'name:REGEX' (its first brackets), "
+        "or block:N (N in a row). Twins are never parted.",
+    ),
 )
 
 # What a person should know about a value of the recipe beside its name, type and default.
@@ -135,10 +141,11 @@ recipe_options = Composed(
 def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train", "test")) -> "Dataset":
     """The data set that the dataset options mean, every image opened once. Takes its own keys out of `options`."""
     from trainer.finding import Reading
+    from trainer.grouping import GroupRule
     from trainer.labels import LabelsFile
     from vision.decode import Limits
 
-    folder, labels = options.pop("folder"), options.pop("labels")
+    folder, labels, group = options.pop("folder"), options.pop("labels"), options.pop("group")
     columns = {name: options.pop(name) for name in ("path_column", "label_column", "positive_if")}
     if labels is None and any(columns.values()):
         raise click.UsageError("--path-column, --label-column and --positive-if go with --labels.")
@@ -147,6 +154,7 @@ def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train
         labels=None if labels is None else LabelsFile(path=labels, **columns),
         test_share=options.pop("test_share"),
         seed=options.pop("split_seed"),
+        group=None if group is None else GroupRule.parse(group),
         needed=needed,
         limits=Limits(max_pixels=settings().max_pixels, max_bytes=settings().max_bytes),
     )

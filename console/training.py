@@ -19,6 +19,7 @@ from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds
+from trainer.leakage import Leak
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
 from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
@@ -118,6 +119,8 @@ def printed(judged: Judged, question: Question = NOTHING) -> str:
         lines.append(_at(question.prevalence, metrics))
     lines += [str(found) for found in findings(metrics, question)]
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
+    if judged.leakage is not None:
+        lines.append(str(judged.leakage))
     lines += [parity_line(row) for row in judged.runtimes]
     if judged.folds is not None:
         lines += [
@@ -168,6 +171,8 @@ def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, 
             line.name: {**_bounded(line, *BOUNDED_OF_CLASS), "support": line.support}
             for line in (*metrics.per_class, metrics.macro, metrics.weighted)
         },
+        "leaking": None if judged.leakage is None else len(judged.leakage.leaks),
+        "leaks": None if judged.leakage is None else [_leak(leak) for leak in judged.leakage.leaks],
         "engine": outcome.engine,
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
@@ -175,6 +180,10 @@ def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, 
         "folds": None if judged.folds is None else machine_readable(judged.folds),
         "targets": [{**asdict(found), "shown": found.shown} for found in findings(metrics, question)],
     }
+
+
+def _leak(leak: Leak) -> dict[str, object]:
+    return {**asdict(leak), "path": to_text(leak.path), "training_path": to_text(leak.training_path)}
 
 
 def _bounded(figures: Metrics | ClassMetrics, *names: str) -> dict[str, float | None]:

@@ -13,7 +13,16 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db.errors import NotFound
-from db.models import Checkpoint, ClassMetric, ConfusionCell, DatasetSnapshot, Evaluation, EvaluationScore, TrainingRun
+from db.models import (
+    Checkpoint,
+    ClassMetric,
+    ConfusionCell,
+    DatasetSnapshot,
+    Evaluation,
+    EvaluationScore,
+    TrainingImage,
+    TrainingRun,
+)
 
 _FETCH_ROWS = 1000
 _REFERENCE = ("torch", "fp32")
@@ -35,6 +44,18 @@ class NewDataset:
     counts: dict[str, Any]
     skipped: list[Any]
     twins_across_splits: int
+    near_twins_across_splits: int | None = None
+    group_rule: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownImage:
+    """An image that a model was trained on, by what it can be recognised."""
+
+    path: str
+    sha256: str
+    group: str | None
+    signature: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +85,8 @@ class NewEvaluation:
     device: str
     images: int
     unreadable: int
+    leaking: int | None = None  # images that the model knows from its training; None: that was not told
+    leaks: list[Any] | None = None  # the first of them
     figures: dict[
         str, float | None
     ]  # accuracy, accuracy_lcl, …, ece, as the columns are named; what is left out is None
@@ -82,6 +105,37 @@ def snapshot(session: Session, new: NewDataset) -> DatasetSnapshot:
     session.add(row)
     session.flush()
     return row
+
+
+def add_training_images(session: Session, dataset: DatasetSnapshot, images: Sequence[KnownImage]) -> None:
+    """Write what a model of this data set knows, unless it stands there already."""
+    if images and not knows_training_images(session, dataset.id):
+        rows = [
+            {
+                "dataset_snapshot_id": dataset.id,
+                "path": image.path,
+                "sha256": image.sha256,
+                "image_group": image.group,
+                "signature": image.signature,
+            }
+            for image in images
+        ]
+        session.execute(insert(TrainingImage), rows)
+
+
+def knows_training_images(session: Session, dataset_id: int) -> bool:
+    """Whether this data set's training images were written down; of older data sets they were not."""
+    query = select(TrainingImage.id).where(TrainingImage.dataset_snapshot_id == dataset_id).limit(1)
+    return session.scalar(query) is not None
+
+
+def training_images(session: Session, dataset_id: int) -> list[KnownImage]:
+    """The training images of a data set, in the order of their paths: about 1.2 kB each."""
+    query = select(TrainingImage).where(TrainingImage.dataset_snapshot_id == dataset_id).order_by(TrainingImage.path)
+    return [
+        KnownImage(path=row.path, sha256=row.sha256, group=row.image_group, signature=row.signature)
+        for row in session.scalars(query)
+    ]
 
 
 def add_training_run(session: Session, new: NewTrainingRun, dataset: DatasetSnapshot) -> TrainingRun:

@@ -30,6 +30,7 @@ SERVICE_RIGHTS = {
     "audit_event": _ADD,  # what was done stays written
     "inspection_result": _ADD,  # a verdict is never changed: a retry adds the next revision
     "dataset_snapshot": _ADD,
+    "training_image": _ADD,
     "training_run": _ADD,
     "evaluation": _ADD,
     "class_metric": _ADD,

@@ -132,7 +132,23 @@ class DatasetSnapshot(Base):
     counts: Mapped[dict[str, Any]]  # {"train": {"defective": 120, "ok": 300}, "test": ...}
     skipped: Mapped[list[Any]]  # [[path, reason], ...]: the files that could not be read
     twins_across_splits: Mapped[int]  # test files whose very bytes are in train, too
+    near_twins_across_splits: Mapped[int | None]  # test images with a near twin in train; None: nobody looked
+    group_rule: Mapped[str | None] = mapped_column(Text)  # as trainer.grouping writes it; None: no groups
     created_at: Mapped[datetime] = mapped_column(default=database_now())
+
+
+class TrainingImage(Base):
+    """One image that a model of this data set has learned from, or that its limits are read off."""
+
+    __tablename__ = "training_image"
+    __table_args__ = (UniqueConstraint("dataset_snapshot_id", "path"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    dataset_snapshot_id: Mapped[int] = mapped_column(ForeignKey("dataset_snapshot.id"))
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    image_group: Mapped[str | None] = mapped_column(Text)  # by the group rule
+    signature: Mapped[bytes]  # as vision.signature makes it
 
 
 class TrainingRun(Base):
@@ -228,6 +244,9 @@ class Evaluation(Base):
     device: Mapped[str] = mapped_column(String(100))
     images: Mapped[int]
     unreadable: Mapped[int]
+    # Images with a twin, or one of their group, among those that the model was trained on. None: that was not told.
+    leaking: Mapped[int | None]
+    leaks: Mapped[list[Any] | None]  # the first of them: {"path", "sha256", "training_path", …} as trainer.leakage says
     # Each figure with its 95% bounds, two-sided; no bounds where there is no figure, or from before there were any.
     accuracy: Mapped[float]
     accuracy_lcl: Mapped[float | None]

@@ -86,7 +86,7 @@ LEFT JOIN job_drift d ON d.job_id = j.id AND d.revision = j.revision""",  # noqa
     "v_evaluations": f"""
 SELECT e.id AS evaluation, c.name AS model, c.digest AS checkpoint_digest, d.root AS dataset,
     d.fingerprint AS dataset_fingerprint, e.split AS split, e.threshold AS threshold, e.images AS images,
-    e.unreadable AS unreadable, {
+    e.unreadable AS unreadable, e.leaking AS leaking, {
         _bounded("e", "accuracy", "miss_rate", "false_alarm_rate", "escapes_ppm", "auroc", "average_precision")
     }, e.ece AS ece, e.engine AS engine, e.precision AS precision,
     e.device AS device, e.code_version AS code_version, e.created_at AS time

@@ -7,13 +7,15 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.display import shown
 from vision.tiling import Tile
 
 SPLITS = ("train", "test")
+_MOST_TOLD = 20  # pairs of near twins in the text
+LEARNED_FROM = ("train", "validation")  # a model knows both, by its weights or by its limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,8 @@ class Entry:
 
     path: str  # relative to the data set's folder, with '/'; odd bytes as surrogates, as in os.fsdecode
     label: str
-    split: str  # "train" or "test"
+    split: str  # "train" or "test"; empty where it is drawn here, which is done once the images are open
+    group: str | None = None  # by the group rule; None: it stands alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,9 @@ class Sample:
     split: str
     sha256: str  # of the file's bytes
     tile: Tile | None = None  # the part that is learned from, where images are learned from in parts
+    group: str | None = None  # by the group rule; None: it stands alone
+    signature: bytes = field(default=b"", repr=False)  # as vision.signature makes it
+    unit: str | None = None  # images of one unit (a group, twins) never stand on two sides of a split drawn here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,15 @@ class Twin:
     sha256: str
     train_paths: tuple[str, ...]
     test_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearTwin:
+    """Two files of different bytes that show the same photograph."""
+
+    first: str
+    second: str
+    similarity: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +95,9 @@ class DatasetSnapshot:
     test_share: float | None
     skipped: tuple[Skip, ...]
     twins: tuple[Twin, ...]
+    near_twins_across_splits: int  # test images with a near twin in training
+    group_rule: str | None
+    training_images: tuple[Sample, ...] = field(repr=False)
     other_files: int  # files that no image suffix names
 
 
@@ -97,6 +115,8 @@ class Dataset:
     other_files: int
     split_seed: int | None
     test_share: float | None
+    group_rule: str | None = None
+    near_twins: tuple[NearTwin, ...] = ()  # sorted by paths
 
     @property
     def class_names(self) -> tuple[str, str]:
@@ -119,6 +139,22 @@ class Dataset:
         """Identical files across train and test, sorted by digest."""
         return find_twins(self.samples)
 
+    def parted_groups(self) -> set[str]:
+        """Groups with images in test and in what is learned from."""
+        sides: dict[str, set[bool]] = defaultdict(set)
+        for sample in self.samples:
+            if sample.group is not None:
+                sides[sample.group].add(sample.split in LEARNED_FROM)
+        return {group for group, both in sides.items() if len(both) == 2}
+
+    def near_twins_in_training(self) -> set[str]:
+        """The test images that have one."""
+        sides = {sample.path: sample.split in LEARNED_FROM for sample in self.samples}
+        pairs = [(twin.first, twin.second) for twin in self.near_twins]
+        return {
+            test for one, other in pairs for test, train in ((one, other), (other, one)) if sides[train] > sides[test]
+        }
+
     def snapshot(self) -> DatasetSnapshot:
         return DatasetSnapshot(
             fingerprint=self.fingerprint,
@@ -131,15 +167,26 @@ class Dataset:
             test_share=self.test_share,
             skipped=self.skipped,
             twins=self.twins(),
+            near_twins_across_splits=len(self.near_twins_in_training()),
+            group_rule=self.group_rule,
+            training_images=tuple(sample for sample in self.samples if sample.split in LEARNED_FROM),
             other_files=self.other_files,
         )
 
 
 def fingerprint(samples: Iterable[Sample]) -> str:
-    """sha256 over the sorted (path, sha256 of the bytes, label, split, is it defective) of every usable sample."""
+    """sha256 over the sorted (path, sha256 of the bytes, label, split, is it defective) of every usable sample.
+
+    Of one that stands together with others (a group, twins), also over its unit: what is held out of the training
+    images for validation follows from that, and must be told again from the same fingerprint.
+    """
+    samples = tuple(samples)
+    sizes = Counter(sample.unit for sample in samples)
     digest = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: os.fsencode(sample.path)):
-        fields = (sample.path, sample.sha256, sample.label, sample.split, str(int(sample.is_defective)))
+        fields = [sample.path, sample.sha256, sample.label, sample.split, str(int(sample.is_defective))]
+        if sample.unit is not None and sizes[sample.unit] > 1:
+            fields.append(sample.unit)
         digest.update(b"".join(os.fsencode(field) + b"\0" for field in fields) + b"\n")
     return digest.hexdigest()
 
@@ -177,6 +224,19 @@ def describe(dataset: Dataset) -> str:
     lines.append(f"identical files on both sides of the split: {len(twins)}")
     for twin in twins:
         lines.append(f"  {_listed(twin.train_paths)} = {_listed(twin.test_paths)}")
+    near = dataset.near_twins
+    across = len(dataset.near_twins_in_training())
+    lines.append(f"near twins (the same photograph in other bytes): {len(near)} pairs")
+    for pair in near[:_MOST_TOLD]:
+        lines.append(f"  {shown(pair.first)} ~ {shown(pair.second)} ({pair.similarity:.3f})")
+    if len(near) > _MOST_TOLD:
+        lines.append(f"  and {len(near) - _MOST_TOLD} more: all are in --format json, the first as pictures in --html")
+    lines.append(f"near twins on both sides of the split: {across} test images")
+    if dataset.group_rule is not None:
+        lines.append(
+            f"groups ({shown(dataset.group_rule)}): {len({sample.group for sample in dataset.samples} - {None})}, "
+            f"on both sides of the split: {len(dataset.parted_groups())}"
+        )
     if dataset.other_files:
         lines.append(f"other files, not images by their names: {dataset.other_files}")
     return "\n".join(lines) + "\n"

@@ -1,20 +1,21 @@
 """Which images does a folder name, in which class and on which side of the split?
 
 Three layouts: train/ and test/ with a folder per class; a folder per class (the split is drawn here); any
-folder with a labels file (the split is drawn here too). Nothing is opened yet.
+folder with a labels file (the split is drawn here too). Nothing is opened yet, and nothing drawn: which images have to
+stay together is known once they are open.
 """
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.classes import find_positive
 from trainer.dataset import SPLITS, Entry
 from trainer.errors import ClassesUnclear, DatasetError
+from trainer.grouping import GroupRule
 from trainer.labels import Condition, LabelRow, LabelsFile, read_labels
-from trainer.split import stratified_split
 from vision.decode import DEFAULT_LIMITS, Limits
 from vision.suffixes import IMAGE_SUFFIXES
 
@@ -30,6 +31,7 @@ class Reading:
     labels: LabelsFile | None = None
     test_share: float = 0.25
     seed: int = 0
+    group: GroupRule | None = None  # which images belong to one thing
     needed: tuple[str, ...] = SPLITS  # the splits that must hold both classes
     limits: Limits = DEFAULT_LIMITS
 
@@ -46,8 +48,17 @@ class Found:
 
 
 def find_entries(root: Path, reading: Reading) -> Found:
+    """Every image that `root` names, with its group. Raises DatasetError."""
     if reading.labels is not None:
-        return _by_labels_file(root, reading.labels, reading)
+        found = _by_labels_file(root, reading.labels, reading)
+    elif reading.group is not None and reading.group.kind == "column":
+        raise DatasetError("--group column:NAME names a column of a labels file: say which file with --labels.")
+    else:
+        found = _by_folders(root, reading)
+    return found if reading.group is None else replace(found, entries=reading.group.grouped(found.entries))
+
+
+def _by_folders(root: Path, reading: Reading) -> Found:
     present = [split for split in SPLITS if (root / split).is_dir()]
     for split in reading.needed if present else ():
         if split not in present:
@@ -62,8 +73,6 @@ def find_entries(root: Path, reading: Reading) -> Found:
         entries += inside
         others += other
     layout = "split folders" if present else "class folders"
-    if not present:
-        entries = _drawn(entries, reading)
     entries.sort(key=lambda entry: os.fsencode(entry.path))
     return Found(
         layout=layout,
@@ -105,12 +114,13 @@ def _hidden(name: str) -> bool:
 
 
 def _by_labels_file(root: Path, file: LabelsFile, reading: Reading) -> Found:
-    rows = read_labels(file)
+    column = reading.group.argument if reading.group is not None and reading.group.kind == "column" else None
+    rows = read_labels(replace(file, group_column=column))
     condition = None if file.positive_if is None else Condition.parse(file.positive_if)
     entries: dict[str, Entry] = {}
     for row in rows:
         label = row.label if condition is None else _BY_CONDITION[not condition.holds(row)]
-        entry = Entry(path=_located(root, file.path, row), label=label, split="")
+        entry = Entry(path=_located(root, file.path, row), label=label, split="", group=row.group)
         if entries.setdefault(entry.path, entry).label != label:
             raise DatasetError(
                 f"line {row.line} of {file.path}: {row.path} is labelled {label!r} here and "
@@ -119,7 +129,7 @@ def _by_labels_file(root: Path, file: LabelsFile, reading: Reading) -> Found:
     ordered = sorted(entries.values(), key=lambda entry: os.fsencode(entry.path))
     return Found(
         layout="labels file",
-        entries=tuple(_drawn(ordered, reading)),
+        entries=tuple(ordered),
         other_files=0,
         drawn=True,
         positive=reading.positive if condition is None else _BY_CONDITION[0],
@@ -132,17 +142,6 @@ def _located(root: Path, labels: Path, row: LabelRow) -> str:
         if (base / row.path).is_file():
             return Path(os.path.relpath(base / row.path, root)).as_posix()
     return Path(row.path).as_posix()  # a missing file: opening it will say so, by name
-
-
-def _drawn(entries: Sequence[Entry], reading: Reading) -> list[Entry]:
-    in_test = stratified_split(
-        [os.fsencode(entry.path) for entry in entries],
-        [entry.label for entry in entries],
-        test_share=reading.test_share,
-        seed=reading.seed,
-    )
-    sides = ("test" if test else "train" for test in in_test)
-    return [replace(entry, split=side) for entry, side in zip(entries, sides, strict=True)]
 
 
 def two_classes(found: Found, reading: Reading) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, evaluate, judged_metrics
 from trainer.progress import OnStep
 from trainer.split import stratified_folds
+from trainer.together import units_by_content
 from trainer.training import TrainingPlan, train
 
 SPLIT = "folds"  # what the pooled evaluation is of
@@ -25,7 +26,7 @@ OnFold = Callable[[int], None]  # the fold's number, from 1, as its training beg
 def folded(dataset: Dataset, *, folds: int, seed: int) -> tuple[Dataset, ...]:
     """One data set for each fold: the same images, with that fold as the split "test" and all others as "train".
 
-    Files of the same bytes lie in one fold. Raises DatasetError where a class has fewer images than there are folds.
+    Groups and twins lie in one fold. Raises DatasetError where a class has fewer of them than there are folds.
     """
     samples = dataset.samples
     fold_of = stratified_folds(
@@ -33,7 +34,7 @@ def folded(dataset: Dataset, *, folds: int, seed: int) -> tuple[Dataset, ...]:
         [sample.label for sample in samples],
         folds=folds,
         seed=seed,
-        groups=[sample.sha256.encode() for sample in samples],
+        groups=units_by_content(samples),
     )
     for label in dataset.class_names:
         where = {fold for sample, fold in zip(samples, fold_of, strict=True) if sample.label == label}

@@ -33,6 +33,7 @@ class LabelsFile:
     path_column: str | None = None  # a header's name, or a number counted from 1
     label_column: str | None = None
     positive_if: str | None = None  # a condition such as '>=0.5'; what meets it is defective
+    group_column: str | None = None  # images with the same cell stay together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class LabelRow:
     path: str
     label: str
     line: int
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +88,13 @@ def read_labels(file: LabelsFile) -> list[LabelRow]:
     label_at = _column(file.label_column, header, "--label-column")
     if label_at is None:
         label_at = _label_column(header, path_at, width=len(body[0][1]))
+    group_at = _column(file.group_column, header, "--group column")
     rows = []
     for line, cells in body:
-        if len(cells) <= max(path_at, label_at):
+        if len(cells) <= max(path_at, label_at, group_at or 0):
             raise LabelsError(f"{file.path}, line {line}: expected a path and a label, found {cells!r}.")
-        rows.append(LabelRow(path=cells[path_at], label=cells[label_at], line=line))
+        group = None if group_at is None else cells[group_at]
+        rows.append(LabelRow(path=cells[path_at], label=cells[label_at], line=line, group=group))
     return rows
 
 

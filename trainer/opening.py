@@ -1,7 +1,8 @@
 """Can every image of this data set be read, before anything is trained on it?
 
 Each file is opened and decoded once, as inspection will do it: what cannot be read is left out by name, and
-what makes training pointless is an error.
+what makes training pointless is an error. Then the split is drawn, where the folder came without one: images of one
+group, and twins, on one side.
 """
 
 import os
@@ -13,8 +14,10 @@ from pathlib import Path
 from trainer.dataset import Dataset, Entry, Sample, Skip, fingerprint
 from trainer.errors import DatasetError
 from trainer.finding import Reading, find_entries, two_classes
+from trainer.together import draw_split, find_near_twins, keep_together
 from vision.decode import Limits, read_image
 from vision.faults import StorageTrouble, Unreadable
+from vision.signature import signature
 
 OnImage = Callable[[int, int], None]  # images opened so far, images in all
 
@@ -30,6 +33,10 @@ def open_dataset(root: Path, reading: Reading = _DEFAULTS, on_image: OnImage | N
     found = find_entries(root, reading)
     positive, negative = two_classes(found, reading)
     samples, skipped = _open_all(root, found.entries, positive, reading.limits, on_image)
+    near = find_near_twins(samples)
+    samples = keep_together(samples, near)
+    if found.drawn:
+        samples, skipped = draw_split(samples, skipped, test_share=reading.test_share, seed=reading.seed)
     dataset = Dataset(
         root=root,
         layout=found.layout,
@@ -41,6 +48,8 @@ def open_dataset(root: Path, reading: Reading = _DEFAULTS, on_image: OnImage | N
         other_files=found.other_files,
         split_seed=reading.seed if found.drawn else None,
         test_share=reading.test_share if found.drawn else None,
+        group_rule=None if reading.group is None else str(reading.group),
+        near_twins=near,
     )
     _refuse_empty(dataset, reading.needed)
     return dataset
@@ -82,6 +91,8 @@ def _open_one(root: Path, positive: str, limits: Limits, entry: Entry) -> Sample
         is_defective=entry.label == positive,
         split=entry.split,
         sha256=picture.sha256,
+        group=entry.group,
+        signature=signature(picture.image),
     )
 
 

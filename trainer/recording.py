@@ -1,21 +1,23 @@
 """How do a training and an evaluation become rows? All of them in one transaction, or none."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
 from db import checkpoints, evaluations, runtimes
 from db.checkpoints import NewCheckpoint
 from db.engine import Session
-from db.evaluations import NewDataset, NewEvaluation, NewTrainingRun
+from db.evaluations import KnownImage, NewDataset, NewEvaluation, NewTrainingRun
 from db.models import Checkpoint, RuntimeParity
 from db.models import Evaluation as EvaluationRow
-from db.paths import to_text
+from db.paths import to_bytes, to_text
 from db.runtimes import NewParity
 from trainer.bounds import Bounds
-from trainer.dataset import DatasetSnapshot, Skip
+from trainer.dataset import DatasetSnapshot, Sample, Skip
 from trainer.evaluation import Evaluation
+from trainer.leakage import Leakage
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics
 from trainer.parity import Answers, Parity, compare
 from trainer.training import TrainingOutcome
@@ -27,6 +29,7 @@ _LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
 def record_training(session: Session, outcome: TrainingOutcome, *, name: str, actor: str) -> Checkpoint:
     """The training run, its data set and its checkpoint, as a candidate."""
     dataset = evaluations.snapshot(session, _dataset(outcome.dataset))
+    evaluations.add_training_images(session, dataset, _known(outcome.dataset.training_images))
     run = evaluations.add_training_run(session, _run(outcome), dataset)
     new = NewCheckpoint(
         digest=outcome.digest,
@@ -42,11 +45,40 @@ def record_training(session: Session, outcome: TrainingOutcome, *, name: str, ac
 
 
 def record_evaluation(
-    session: Session, judged: Evaluation, dataset: DatasetSnapshot, checkpoint: Checkpoint
+    session: Session,
+    judged: Evaluation,
+    dataset: DatasetSnapshot,
+    checkpoint: Checkpoint,
+    leakage: Leakage | None = None,
 ) -> EvaluationRow:
-    """The evaluation with its metrics, confusion cells and the score of every image."""
+    """The evaluation with its metrics, confusion cells, every image's score, and its leaks where they are told."""
     row = evaluations.snapshot(session, _dataset(dataset))
-    return evaluations.add_evaluation(session, _evaluation(judged), checkpoint_id=checkpoint.id, dataset=row)
+    new = _evaluation(judged)
+    if leakage is not None:
+        leaks = [
+            {**leak, "path": to_text(leak["path"]), "training_path": to_text(leak["training_path"])}
+            for leak in leakage.told()
+        ]
+        new = replace(new, leaking=len(leakage.leaks), leaks=leaks)
+    return evaluations.add_evaluation(session, new, checkpoint_id=checkpoint.id, dataset=row)
+
+
+def stored_training_images(session: Session, dataset_id: int) -> tuple[Sample, ...] | None:
+    """What a model of this data set was trained on; None where that was not written down."""
+    if not evaluations.knows_training_images(session, dataset_id):
+        return None
+    return tuple(
+        Sample(
+            path=os.fsdecode(to_bytes(image.path)),
+            label="",
+            is_defective=False,
+            split="train",
+            sha256=image.sha256,
+            group=image.group,
+            signature=image.signature,
+        )
+        for image in evaluations.training_images(session, dataset_id)
+    )
 
 
 def stored_answers(session: Session, row: EvaluationRow) -> Answers:
@@ -105,6 +137,13 @@ def _record_parity(
     return runtimes.add(session, new, checkpoint_id=row.checkpoint_id)
 
 
+def _known(samples: Sequence[Sample]) -> list[KnownImage]:
+    return [
+        KnownImage(path=to_text(sample.path), sha256=sample.sha256, group=sample.group, signature=sample.signature)
+        for sample in samples
+    ]
+
+
 def _dataset(snapshot: DatasetSnapshot) -> NewDataset:
     counts: dict[str, Any] = {}
     for row in snapshot.counts:
@@ -120,6 +159,8 @@ def _dataset(snapshot: DatasetSnapshot) -> NewDataset:
         counts=counts,
         skipped=[[to_text(skip.path), skip.reason] for skip in snapshot.skipped],
         twins_across_splits=sum(len(twin.test_paths) for twin in snapshot.twins),
+        near_twins_across_splits=snapshot.near_twins_across_splits,
+        group_rule=snapshot.group_rule,
     )
 
 

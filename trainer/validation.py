@@ -1,7 +1,7 @@
 """Which training images does the network not learn from, so that they can decide when to stop and where limits lie?
 
 The validation part is drawn from the training images alone, the same one for the same seed; the test images are
-never asked. Files of the same bytes stay on one side.
+never asked. Groups and twins stay on one side.
 """
 
 import math
@@ -15,6 +15,7 @@ from trainer.batches import Batch, Source, read_batches
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.split import stratified_split
+from trainer.together import units_by_content
 
 
 def held_out(dataset: Dataset, *, share: float, seed: int) -> Dataset:
@@ -31,7 +32,7 @@ def held_out(dataset: Dataset, *, share: float, seed: int) -> Dataset:
         [sample.label for sample in train],
         test_share=share,
         seed=seed,
-        groups=[sample.sha256.encode() for sample in train],
+        groups=units_by_content(train),
     )
     paths = {sample.path for sample, is_chosen in zip(train, chosen, strict=True) if is_chosen}
     samples = tuple(

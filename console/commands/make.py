@@ -50,11 +50,30 @@ def dataset() -> None:
 
 @dataset.command()
 @dataset_options
-def check(**options: Any) -> None:
-    """Counts, unreadable files, identical files on both sides of the split."""
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also as a page, with the pictures.")
+@click.option("--weights", metavar="imagenet|FILE", help="Look for label errors, by this network's features.")
+@click.option("--model", help="The same, by a model's own.")
+@FORMAT
+def check(html: Path | None, weights: str | None, model: str | None, as_format: str, **options: Any) -> None:
+    """Counts, unreadable files, twins within and across the split, doubtful labels."""
+    from console.checking import described, doubts, machine_readable
     from trainer.dataset import describe
 
-    click.echo(describe(chosen_dataset(options)), nl=False)
+    if model is not None and weights is not None:
+        raise click.UsageError("--weights and --model both name a network: which one?")
+    if weights == "none":
+        raise click.UsageError("--weights none knows nothing: label errors take a network that does.")
+    data = chosen_dataset(options)
+    found = doubts(data, weights, model)
+    if as_format == "json":
+        click.echo(json.dumps(machine_readable(data, found), indent=2))
+    else:
+        click.echo(describe(data) + described(data, found), nl=False)
+    if html is not None:
+        from console.report import write_dataset_report
+
+        write_dataset_report(data, found, html)
+        say(f"The page: {html}")
 
 
 @click.command()

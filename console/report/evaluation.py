@@ -13,6 +13,7 @@ from console.report import charts, page
 from console.report.curves import Floats, curves
 from console.report.judgement import Judgement, judgement
 from console.report.thumbnails import Exhibit, exhibit, explanation
+from console.report.wording import said_of_twins
 from db import evaluations
 from db.engine import Engine, Session, reading
 from db.models import Evaluation, EvaluationScore
@@ -20,6 +21,7 @@ from trainer.reliability import expected_calibration_error, reliability, uncalib
 
 MOST_PICTURES = 60  # of each kind of mistake
 MOST_UNREADABLE = 60
+MOST_LEAKS = 12  # pairs of pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ def evaluation_page(engine: Engine, evaluation_id: int, *, made_at: datetime) ->
             "histograms": _histograms(facts),
             "curves": _curves(facts),
             "reliability": _reliability(facts),
+            "leaks": _leaks(facts.evaluation),
             "missed": _gallery(root, facts.missed, facts.judgement.missed),
             "false_alarms": _gallery(root, facts.false_alarms, facts.judgement.alarms),
             "unreadable": unreadable,
@@ -74,7 +77,7 @@ def evaluation_page(engine: Engine, evaluation_id: int, *, made_at: datetime) ->
 def _read(session: Session, evaluation_id: int) -> _Facts:
     found = evaluations.get(session, evaluation_id)
     judged = judgement(found)
-    _ = found.checkpoint.training_run  # loaded here: the page is drawn after the session
+    _ = found.checkpoint.training_run.dataset  # loaded here: the page is drawn after the session
     defective, good = _scores(session, found.id, judged.positive)
     return _Facts(
         evaluation=found,
@@ -97,6 +100,18 @@ def _scores(session: Session, evaluation_id: int, positive: str) -> tuple[Floats
 def _gallery(root: str, rows: Sequence[EvaluationScore], total: int) -> dict[str, Any]:
     exhibits: list[Exhibit] = [exhibit(root, row.path, row.sha256, row.score) for row in rows]
     return {"exhibits": exhibits, "total": total, "left_out": max(0, total - len(exhibits))}
+
+
+def _leaks(found: Evaluation) -> list[dict[str, Any]]:
+    learned_from = found.checkpoint.training_run.dataset.root
+    return [
+        {
+            "left": exhibit(found.dataset.root, leak["path"], leak["sha256"], None),
+            "right": exhibit(learned_from, leak["training_path"], leak["training_sha256"], None),
+            "says": said_of_twins(leak["kind"], leak["similarity"]),
+        }
+        for leak in (found.leaks or [])[:MOST_LEAKS]
+    ]
 
 
 def _histograms(facts: _Facts) -> dict[str, Any]:

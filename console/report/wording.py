@@ -66,3 +66,8 @@ def duration(span: timedelta) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def said_of_twins(kind: str, similarity: float | None) -> str:
+    """What two images have in common, in words: similarity is that of near twins, 0 to 1."""
+    return kind if similarity is None else f"{kind}, similarity {similarity:.3f}"

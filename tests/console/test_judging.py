@@ -4,16 +4,19 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from console.exits import ExitCode
 from console.judging import Judge
+from console.report.evaluation import evaluation_page
 from console.runtimes import parity_line
+from console.training import machine_readable, printed
 from db import evaluations, runtimes
 from db.engine import Engine, connect, reading, writing
-from db.models import RuntimeParity
+from db.models import RuntimeParity, TrainingRun
 from db.settings import settings_with
 from tests.console.shell import Said, type_here
 from tests.exports import ExportedModel
@@ -114,6 +117,30 @@ def test_what_was_held_out_of_the_training_images_is_judged_as_the_validation_pa
         (row,) = evaluations.newest_by_runtime(session, judge.checkpoint.id, "validation")
         assert row.dataset.fingerprint == judge.dataset.fingerprint
         assert evaluations.newest(session, judge.checkpoint.id) is None, "nothing that tells how good it is"
+
+
+def test_what_the_model_knows_from_its_training_is_told_stored_and_shown(judge: Judge) -> None:
+    first = judge.by_reference()
+    assert first.leakage is None, "what this model was trained on was not written down"
+    tested = judge.dataset.part("test")
+    known = [
+        evaluations.KnownImage(path="old/a.png", sha256=tested[0].sha256, group=None, signature=tested[0].signature),
+        evaluations.KnownImage(path="old/b.png", sha256="0" * 64, group=None, signature=bytes(1024)),
+    ]
+    with writing(judge.engine) as session:
+        learned_from = session.get_one(TrainingRun, judge.checkpoint.training_run_id).dataset
+        evaluations.add_training_images(session, learned_from, known)
+        evaluations.add_training_images(session, learned_from, known)  # as a second training on it would
+    judged = judge.by_reference()
+    assert "leaking: 1 of 8 test images have a twin in training (1 of the same bytes)" in printed(judged)
+    assert "leaking" not in printed(first)
+    assert machine_readable(judged)["leaking"] == 1
+    with reading(judge.engine) as session:
+        row = evaluations.get(session, judged.evaluation)
+        assert (row.leaking, [leak["training_path"] for leak in row.leaks or []]) == (1, ["old/a.png"])
+    page = evaluation_page(judge.engine, judged.evaluation, made_at=datetime(2026, 3, 4, tzinfo=UTC))
+    assert "1 of 8 test images have a twin in training" in page
+    assert "old/" in page
 
 
 def test_a_model_that_held_nothing_out_has_no_validation_part(judge: Judge) -> None:

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Column, DateTime, MetaData, String, inspect, text
+from sqlalchemy import JSON, Column, DateTime, LargeBinary, MetaData, String, inspect, text
 
 import db
 from db.engine import Engine, connect, reading, writing
@@ -96,6 +96,8 @@ def filling(column: Column[object]) -> object:
         return datetime(2026, 3, 4, tzinfo=UTC)
     if isinstance(column.type, JSON):
         return []
+    if isinstance(column.type, LargeBinary):
+        return b"x"
     return "x" if isinstance(column.type, String) else 1
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from trainer.dataset import Dataset
@@ -44,7 +45,8 @@ def _one_thread() -> Iterator[None]:
     """Pictures this small gain nothing from several, and several wait for each other on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):  # what multiplies matrices for numpy and scipy
+        yield
     torch.set_num_threads(before)
 
 

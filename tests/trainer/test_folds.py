@@ -38,11 +38,12 @@ def test_every_image_is_tested_in_one_fold_and_learned_from_in_the_others(datase
     assert len({part.fingerprint for part in parts} | {dataset.fingerprint}) == 4
 
 
-def test_files_of_the_same_bytes_lie_in_one_fold(dataset: Dataset) -> None:
-    twins = {sample.path: f"{number // 3:064}" for number, sample in enumerate(dataset.samples)}
-    doubled = replace(dataset, samples=tuple(replace(sample, sha256=twins[sample.path]) for sample in dataset.samples))
-    for part in folded(doubled, folds=4, seed=0):
-        assert not part.twins()
+def test_what_belongs_together_lies_in_one_fold(dataset: Dataset) -> None:
+    units = {sample.path: dataset.samples[number // 3 * 3].path for number, sample in enumerate(dataset.samples)}
+    joined = replace(dataset, samples=tuple(replace(sample, unit=units[sample.path]) for sample in dataset.samples))
+    for part in folded(joined, folds=4, seed=0):
+        tested = {units[sample.path] for sample in part.part("test")}
+        assert not tested & {units[sample.path] for sample in part.part("train")}
 
 
 def test_more_folds_than_a_class_has_images_are_refused(dataset: Dataset) -> None:
