@@ -52,7 +52,12 @@ dataset_options = Composed(
         "--group",
         metavar="RULE",
         help="Images that no split parts: folder, column:NAME (of the labels file), 'name:REGEX' (its first brackets), "
-        "or block:N (N in a row). Twins are never parted.",
+        "or block:N (N in a row).",
+    ),
+    click.option(
+        "--part-twins",
+        is_flag=True,
+        help="Draw the split as if twins were strangers, as published figures do: it leaks, and says so.",
     ),
 )
 
@@ -155,6 +160,7 @@ def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train
         test_share=options.pop("test_share"),
         seed=options.pop("split_seed"),
         group=None if group is None else GroupRule.parse(group),
+        part_twins=options.pop("part_twins"),
         needed=needed,
         limits=Limits(max_pixels=settings().max_pixels, max_bytes=settings().max_bytes),
     )

@@ -32,6 +32,7 @@ class Reading:
     test_share: float = 0.25
     seed: int = 0
     group: GroupRule | None = None  # which images belong to one thing
+    part_twins: bool = False  # the split is drawn as if twins were strangers, like those of published figures
     needed: tuple[str, ...] = SPLITS  # the splits that must hold both classes
     limits: Limits = DEFAULT_LIMITS
 

@@ -36,7 +36,9 @@ def open_dataset(root: Path, reading: Reading = _DEFAULTS, on_image: OnImage | N
     near = find_near_twins(samples)
     samples = keep_together(samples, near)
     if found.drawn:
-        samples, skipped = draw_split(samples, skipped, test_share=reading.test_share, seed=reading.seed)
+        samples, skipped = draw_split(
+            samples, skipped, test_share=reading.test_share, seed=reading.seed, part_twins=reading.part_twins
+        )
     dataset = Dataset(
         root=root,
         layout=found.layout,

@@ -48,12 +48,12 @@ def keep_together(samples: Sequence[Sample], near: Sequence[NearTwin]) -> tuple[
 
 
 def draw_split(
-    samples: Sequence[Sample], skipped: Sequence[Skip], *, test_share: float, seed: int
+    samples: Sequence[Sample], skipped: Sequence[Skip], *, test_share: float, seed: int, part_twins: bool = False
 ) -> tuple[tuple[Sample, ...], tuple[Skip, ...]]:
     """All of them in train or test; what cannot be read is drawn as if it could.
 
     Where twins leave a class with nothing on one side (all its images are one photograph), they are parted after all,
-    and the evaluation says that it leaks. Groups never are.
+    and the evaluation says that it leaks; `part_twins`: at once. Groups never are.
     """
     everything: list[Sample | Skip] = sorted([*samples, *skipped], key=lambda entry: os.fsencode(entry.path))
     labels = [entry.label for entry in everything]
@@ -63,7 +63,7 @@ def draw_split(
         return stratified_split(keys, labels, test_share=test_share, seed=seed, groups=keys)
 
     in_test = drawn([(isinstance(entry, Sample) and entry.unit) or entry.path for entry in everything])
-    if len(set(zip(labels, in_test, strict=True))) < 2 * len(set(labels)):
+    if part_twins or len(set(zip(labels, in_test, strict=True))) < 2 * len(set(labels)):
         in_test = drawn([_group_or_path(entry) for entry in everything])
     sides = {entry.path: "test" if test else "train" for entry, test in zip(everything, in_test, strict=True)}
     return (

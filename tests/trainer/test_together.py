@@ -74,6 +74,21 @@ def test_a_copy_in_other_bytes_stays_with_its_original_and_the_fingerprint_says_
     assert dataset.fingerprint != before.fingerprint
 
 
+def test_twins_are_parted_where_that_is_asked_for_and_the_leak_is_counted(class_folders: Path) -> None:
+    for path in sorted(class_folders.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".bmp"))
+    kept, parted = open_dataset(class_folders), open_dataset(class_folders, Reading(part_twins=True))
+    assert kept.snapshot().near_twins_across_splits == 0
+    drawn = stratified_split(
+        [sample.path.encode() for sample in parted.samples],
+        [sample.label for sample in parted.samples],
+        test_share=0.25,
+        seed=0,
+    )
+    assert [sample.split == "test" for sample in parted.samples] == drawn
+    assert parted.snapshot().near_twins_across_splits > 0
+
+
 def test_a_folder_with_its_own_split_keeps_it_and_its_leaks_are_counted(folders: Path) -> None:
     with Image.open(folders / "train/ok/part 01.png") as original:
         original.rotate(90).save(folders / "test/ok/turned.png")
