@@ -78,6 +78,7 @@ def write_parquet(rows: Iterable[Row], file: Path) -> None:
             ("job", "batch", "size", "operating_point", "result", "reused_from", "rejudged_from"), pyarrow.int64()
         ),
         **dict.fromkeys(("width", "height", "revision"), pyarrow.int32()),
+        **dict.fromkeys(("tile_x", "tile_y", "tile_width", "tile_height"), pyarrow.int32()),
         **dict.fromkeys(("score", "novelty"), pyarrow.float64()),
         "time": pyarrow.timestamp("us", tz="UTC"),
     }

@@ -479,6 +479,11 @@ class InspectionResult(Base):
     score: Mapped[float | None]
     # Distance from the training images; 1: as far as the farthest one in a hundred. None: the model cannot tell.
     novelty: Mapped[float | None]
+    # The tile that decided, in pixels of the upright image; None where the model looks at whole images.
+    tile_x: Mapped[int | None]
+    tile_y: Mapped[int | None]
+    tile_width: Mapped[int | None]
+    tile_height: Mapped[int | None]
     label: Mapped[str | None] = mapped_column(String(200))
     disposition: Mapped[Disposition] = mapped_column(_enum(Disposition))
     reason_code: Mapped[str | None] = mapped_column(String(50))

@@ -24,6 +24,10 @@ COLUMNS = (
     "height",
     "score",
     "novelty",
+    "tile_x",
+    "tile_y",
+    "tile_width",
+    "tile_height",
     "label",
     "disposition",
     "reason_code",
@@ -89,6 +93,10 @@ class NewResult:
     device: str
     worker: str
     novelty: float | None = None  # None also where the model cannot tell
+    tile_x: int | None = None  # pixels: the tile that decided; None where the model looks at whole images
+    tile_y: int | None = None
+    tile_width: int | None = None
+    tile_height: int | None = None
     reused_from: int | None = None
 
 
@@ -111,6 +119,7 @@ class KnownVerdict:
     height: int
     score: float
     novelty: float | None
+    tile: tuple[int | None, int | None, int | None, int | None]  # as in NewResult
     label: str
     disposition: Disposition
     device: str
@@ -120,26 +129,23 @@ def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job
     """Of those sha256s that an older job than `before_job` has judged, the oldest job's first verdict with a score."""
     asked = {"digests": list(dict.fromkeys(digests)), "before": before_job, **vars(by)}
     return {
-        sha256 or "": KnownVerdict(
-            result=result,
-            width=width or 0,
-            height=height or 0,
-            score=score or 0.0,
-            novelty=novelty,
-            label=label or "",
-            disposition=disposition,
-            device=device,
+        row.sha256: KnownVerdict(
+            result=row.id,
+            width=row.width,
+            height=row.height,
+            score=row.score,
+            novelty=row.novelty,
+            tile=(row.tile_x, row.tile_y, row.tile_width, row.tile_height),
+            label=row.label,
+            disposition=row.disposition,
+            device=row.device,
         )
-        for result, sha256, width, height, score, novelty, label, disposition, device in session.execute(
-            _knowing(session.get_bind().dialect.name), asked
-        )
+        for row in session.execute(_knowing(session.get_bind().dialect.name), asked)
     }
 
 
 @cache
-def _knowing(
-    dialect: str,
-) -> Select[int, str | None, int | None, int | None, float | None, float | None, str | None, Disposition, str]:
+def _knowing(dialect: str) -> Select[*tuple[Any, ...]]:
     """Built once. One row per sha256, however many files have those bytes: a camera that is off repeats itself."""
     elements = func.json_array_elements_text if dialect == "postgresql" else func.json_each
     asked = elements(bindparam("digests", type_=JSON)).table_valued("value")
@@ -170,6 +176,10 @@ def _knowing(
         row.height,
         row.score,
         row.novelty,
+        row.tile_x,
+        row.tile_y,
+        row.tile_width,
+        row.tile_height,
         row.label,
         row.disposition,
         row.device,

@@ -17,7 +17,9 @@ _FOLDER = "rtrim(r.path, replace(r.path, '/', ''))"
 _RESULT_COLUMNS = f"""
     r.job_id AS job, r.batch_id AS batch, r.path AS path, {_FOLDER} AS folder,
     r.sha256 AS sha256, r.size AS size, r.width AS width, r.height AS height,
-    r.score AS score, r.novelty AS novelty, r.label AS label, r.disposition AS disposition,
+    r.score AS score, r.novelty AS novelty,
+    r.tile_x AS tile_x, r.tile_y AS tile_y, r.tile_width AS tile_width, r.tile_height AS tile_height,
+    r.label AS label, r.disposition AS disposition,
     r.reason_code AS reason_code, r.detail AS detail,
     c.name AS model, c.digest AS checkpoint_digest, r.operating_point_id AS operating_point,
     r.engine AS engine, r.precision AS precision, r.device AS device, r.worker AS worker,

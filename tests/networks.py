@@ -15,7 +15,9 @@ from vision.preprocessing import Preprocessing
 from vision.saved_network import save_checkpoint
 
 
-def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, pixels: int = 32) -> str:
+def save_random_model(
+    models_folder: Path, *, seed: int = 0, bias: float = 0.0, pixels: int = 32, tile: int | None = None
+) -> str:
     """A ResNet18 with random weights that looks at `pixels` squared; `bias` moves every score up. Its digest."""
     models_folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
@@ -27,7 +29,7 @@ def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, 
     info = CheckpointInfo(
         class_names=("ok", "defective"),
         positive_class="defective",
-        preprocessing=Preprocessing(size=pixels),
+        preprocessing=Preprocessing(size=pixels, tile=tile),
         recipe={"name": "report"},
         dataset_fingerprint="f" * 64,
         code_version="0",
@@ -40,10 +42,16 @@ def save_random_model(models_folder: Path, *, seed: int = 0, bias: float = 0.0, 
 
 
 def add_random_model(
-    engine: Engine, models_folder: Path, *, name: str = "tiny", bias: float = 0.0, pixels: int = 32
+    engine: Engine,
+    models_folder: Path,
+    *,
+    name: str = "tiny",
+    bias: float = 0.0,
+    pixels: int = 32,
+    tile: int | None = None,
 ) -> str:
     """The same, registered and approved. Its digest."""
-    digest = save_random_model(models_folder, bias=bias, pixels=pixels)
+    digest = save_random_model(models_folder, bias=bias, pixels=pixels, tile=tile)
     with writing(engine) as session:
         add_model(session, name=name, digest=digest).status = ModelStatus.APPROVED
     return digest

@@ -74,6 +74,8 @@ def export(models_folder: Path, digest: str, dataset: Dataset) -> tuple[Exported
 def calibration_pixels(dataset: Dataset, preprocessing: Preprocessing, most: int = CALIBRATION_IMAGES) -> Pixels:
     """Up to `most` training images as inspection sees them, half of them from either class, spread over its files.
 
+    Of a model that looks at tiles, one from the middle of each.
+
     Raises DatasetError where a class has none that can be read.
     """
     rows = []
@@ -95,7 +97,8 @@ def _pixels(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) -> P
         return None
     except StorageTrouble as trouble:
         raise DatasetError(f"An image of {dataset.root} cannot be read just now: {trouble}. Try again.") from trouble
-    return preprocessing.apply(seen.image, (seen.width, seen.height))
+    squares = list(preprocessing.squares(seen.image, (seen.width, seen.height)))
+    return squares[len(squares) // 2]
 
 
 class _FromPixels(nn.Module):

@@ -187,5 +187,6 @@ def _tiles_of(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) ->
         raise DatasetError(f"{path} cannot be read any more ({fault}); start again.") from fault
     if picture.sha256 != sample.sha256:
         raise DatasetError(f"{path} was changed since training began; start again.")
-    tiles, squares = zip(*preprocessing.squares(picture.image), strict=True)
-    return tiles, np.stack(squares)
+    return tuple(preprocessing.tiles(picture.width, picture.height)), np.stack(
+        list(preprocessing.squares(picture.image))
+    )

@@ -57,7 +57,7 @@ class Guard:
         os.close(self._pixels)
 
     def decode(self, content: bytes) -> tuple[NDArray[np.uint8], int, int]:
-        """(pixels of shape (3, size, size), width, height in pixels) of a file's bytes.
+        """(pixels of shape (squares, 3, size, size), width, height in pixels) of a file's bytes: see `squares`.
 
         Raises `Unreadable`, also for what ended, outlasted or outgrew the process; `StorageTrouble` where no
         process can be started.
@@ -76,9 +76,14 @@ class Guard:
         if "out_of_memory" in answer:
             detail = f"more memory than the limit of {self._limits.decode_memory} bytes"
             raise Unreadable(Reason.DECODE_MEMORY, detail)
-        size = self._preprocessing.size
-        pixels = np.frombuffer(os.pread(self._pixels, 3 * size * size, 0), dtype=np.uint8)
-        return pixels.reshape(3, size, size), int(answer["width"]), int(answer["height"])
+        shape = (int(answer["squares"]), 3, self._preprocessing.size, self._preprocessing.size)
+        pixels = np.empty(shape, dtype=np.uint8)
+        with open(self._pixels, "rb", closefd=False) as shared:
+            shared.seek(0)
+            if shared.readinto(pixels.data) != pixels.nbytes:
+                raise StorageTrouble(None, "the guarded decoder has handed over less than it said")
+        os.ftruncate(self._pixels, 0)
+        return pixels, int(answer["width"]), int(answer["height"])
 
     def _ask(self, content: bytes) -> dict[str, Any]:
         process = self._process or self._start()

@@ -6,7 +6,6 @@ output answers.
 """
 
 import json
-import os
 import resource
 import signal
 import sys
@@ -41,13 +40,17 @@ def _answer(content: int, pixels: int, request: dict[str, Any]) -> dict[str, Any
             received = shared.read()
         preprocessing = Preprocessing.from_dict(request["preprocessing"])
         seen = decode(received, request["max_pixels"], edge=preprocessing.edge)
-        rows = preprocessing.apply(seen.image, (seen.width, seen.height))
-        os.pwrite(pixels, rows.tobytes(), 0)
+        squares = 0
+        with open(pixels, "wb", closefd=False) as shared:
+            shared.seek(0)
+            for rows in preprocessing.squares(seen.image, (seen.width, seen.height)):
+                shared.write(rows.tobytes())
+                squares += 1
     except Unreadable as fault:
         return {"reason": fault.reason.value, "detail": fault.detail}
     except MemoryError:
         return {"out_of_memory": True}
-    return {"width": seen.width, "height": seen.height}
+    return {"width": seen.width, "height": seen.height, "squares": squares}
 
 
 def _limit_processor_time(seconds: float) -> None:

@@ -3,8 +3,9 @@
 Threads, one per core, read, decode and resize some batches ahead, each picture into its own row of the batch's
 buffer. Whoever finishes a batch's last picture has it scored: on the CPU in that very thread, so that never more
 threads compute than there are cores; on a GPU in one of its lanes, from pinned memory, while the threads go on
-with the next batches. Groups (a worker's batches of a job) follow each other without a gap, but no batch holds
-images of two groups: what a score was computed beside does not depend on chance.
+with the next batches. Of a model that looks at tiles, whoever has decoded an image also has its tiles scored, some at a
+time: an image is a batch of its own. Groups (a worker's batches of a job) follow each other without a gap, but no
+batch holds images of two groups: what a score was computed beside does not depend on chance.
 """
 
 import math
@@ -15,8 +16,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vision.cores import usable_cores
 from vision.decode import DEFAULT_LIMITS, Limits, decode_file
@@ -25,6 +30,7 @@ from vision.guard import Guard
 from vision.reading import FileBytes, InspectedFolder, read_file
 from vision.runtime import Pixels, Runtime
 from vision.stages import stage
+from vision.tiling import Tile
 
 AnyPath = bytes | str | Path
 T = TypeVar("T")
@@ -51,7 +57,7 @@ class Group(Generic[T]):
     paths: Sequence[AnyPath]
     folder: InspectedFolder | None = None  # paths are relative to it, and none is opened outside
     guard: Guard | None = None  # decodes each image in its process; for a pipeline of one thread
-    # Called in a thread, once or twice for each image, as it gets through; what it raises ends it all.
+    # Called in a thread, once or more for each image, as it gets through; what it raises ends it all.
     on_progress: Callable[[], None] | None = None
     known: Lookup | None = None  # of some sha256s, what is known already; those images get no score
 
@@ -67,6 +73,7 @@ class ImageScore:
     height: int | None = None
     score: float | None = None  # P(defective)
     novelty: float | None = None  # as vision.novelty has it; None also where the model knows none
+    tile: Tile | None = None  # the one that decided, of a model that looks at tiles
     reason: str | None = None  # code of `vision.faults.Reason`: the file is unreadable
     detail: str | None = None
     known: object | None = None  # what `Group.known` said of its sha256
@@ -141,6 +148,8 @@ class _Pipeline(Generic[T]):
         self._limits = limits
         self._size = size
         self._loaders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        # Tiles are scored by the threads that decode; on a GPU by no more of them at once than it has lanes.
+        self._turns = threading.Semaphore(runtime.lanes or threads)
         self._lanes = ThreadPoolExecutor(runtime.lanes, thread_name_prefix="score") if runtime.lanes else None
         self._begun: queue.SimpleQueue[_Batch[T] | BaseException | None] = queue.SimpleQueue()
         self._free: queue.SimpleQueue[Pixels | None] = queue.SimpleQueue()
@@ -306,18 +315,39 @@ class _Pipeline(Generic[T]):
 
     def _decoded(self, batch: _Batch[T], row: int, file: FileBytes, room: "_Room") -> ImageScore:
         preprocessing, guard = self._runtime.preprocessing, batch.group.guard
+        squares: Iterable[NDArray[np.uint8]]
         if guard is not None:
             try:
-                batch.pixels[row], width, height = guard.decode(file.content)
+                squares, width, height = guard.decode(file.content)
             except Unreadable as fault:
                 raise Unreadable(fault.reason, fault.detail, sha256=file.sha256, size=file.size) from fault
         else:
             with stage("decode"):
                 seen = decode_file(file, self._limits, edge=preprocessing.edge, admit=room.for_pixels)
-            with stage("resize"):
-                batch.pixels[row] = preprocessing.apply(seen.image, (seen.width, seen.height))
             width, height = seen.width, seen.height
-        return ImageScore(index=batch.indices[row], sha256=file.sha256, size=file.size, width=width, height=height)
+            squares = preprocessing.squares(seen.image, (width, height))
+        outcome = ImageScore(index=batch.indices[row], sha256=file.sha256, size=file.size, width=width, height=height)
+        if preprocessing.tile is not None:
+            return self._worst(outcome, zip(preprocessing.tiles(width, height), squares, strict=True), batch.group)
+        with stage("resize"):
+            (batch.pixels[row],) = squares
+        return outcome
+
+    def _worst(
+        self, outcome: ImageScore, squares: Iterable[tuple[Tile, NDArray[np.uint8]]], group: Group[T]
+    ) -> ImageScore:
+        """The outcome by the tile with the highest score; of several the first."""
+        remaining = iter(squares)
+        while some := list(islice(remaining, self._size)):
+            with self._turns, stage("infer"):
+                answers = self._runtime.score(np.stack([pixels for _, pixels in some]))
+            at = int(answers.scores.argmax())
+            score = float(answers.scores[at])
+            if outcome.score is None or score > outcome.score:
+                novelty = None if answers.novelties is None else float(answers.novelties[at])
+                outcome = replace(outcome, score=score, novelty=novelty, tile=some[at][0])
+            self._tell(group)
+        return outcome
 
     @staticmethod
     def _tell(group: Group[T]) -> None:

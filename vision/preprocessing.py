@@ -89,10 +89,13 @@ class Preprocessing:
         square.paste(fitted, ((self.size - width) // 2, (self.size - height) // 2))
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
-    def squares(self, image: Image.Image) -> Iterator[tuple[Tile, NDArray[np.uint8]]]:
-        """Each tile of an RGB picture, row by row, with its pixels; needs `tile`."""
+    def squares(self, image: Image.Image, stored: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+        """What the network looks at: the whole picture as `apply` makes it, or its tiles, row by row."""
+        if self.tile is None:
+            yield self.apply(image, stored)
+            return
         for tile in self.tiles(*image.size):
-            yield tile, self.apply_to(tile, image)
+            yield self.apply_to(tile, image)
 
     def apply_to(self, tile: Tile, image: Image.Image) -> NDArray[np.uint8]:
         """As `apply`, a part of an RGB picture; at the scale of a whole tile, however small the part is."""

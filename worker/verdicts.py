@@ -12,6 +12,7 @@ from db.results import KnownVerdict, NewResult
 from vision.faults import Reason, StorageTrouble
 from vision.pipeline import ImageScore
 from vision.runtime import Runtime
+from vision.tiling import Tile
 
 SUBFOLDER_PATIENCE_SECONDS = 120.0  # a folder inside the job's that is gone for longer was removed by somebody
 
@@ -47,6 +48,7 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
     else:
         label, disposition = None, Disposition.UNREADABLE
     seen = known or outcome
+    tile = known.tile if known is not None else _place(outcome.tile)
     return NewResult(
         path=path,
         sha256=outcome.sha256,
@@ -55,6 +57,10 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         height=seen.height,
         score=seen.score,
         novelty=seen.novelty,
+        tile_x=tile[0],
+        tile_y=tile[1],
+        tile_width=tile[2],
+        tile_height=tile[3],
         label=label,
         disposition=disposition,
         reason_code=outcome.reason,
@@ -67,6 +73,10 @@ def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worke
         worker=worker,
         reused_from=None if known is None else known.result,
     )
+
+
+def _place(tile: Tile | None) -> tuple[int | None, int | None, int | None, int | None]:
+    return (None, None, None, None) if tile is None else (tile.x, tile.y, tile.width, tile.height)
 
 
 def doubt_vanished(held: Claim, rows: list[NewResult]) -> None:

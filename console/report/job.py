@@ -119,7 +119,9 @@ def _read(session: Session, job_id: int) -> _Facts:
 def _gallery(root: str, rows: Sequence[ResultRow], total: int, on_image: OnImage | None) -> dict[str, Any]:
     exhibits: list[Exhibit] = []
     for row in rows:
-        exhibits.append(exhibit(root, row["path"], row["sha256"], row["score"]))
+        place = (row["tile_x"], row["tile_y"], row["tile_width"], row["tile_height"])
+        mark = None if place[0] is None else place
+        exhibits.append(exhibit(root, row["path"], row["sha256"], row["score"], mark))
         if on_image is not None:
             on_image()
     return {"exhibits": exhibits, "total": total, "left_out": max(0, total - len(exhibits))}

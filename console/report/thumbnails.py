@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from db.paths import to_bytes
 from vision.faults import Reason, StorageTrouble, Unreadable
 from vision.thumbnail import Altered, make_thumbnail
+from vision.tiling import Tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +19,18 @@ class Exhibit:
     problem: str | None
 
 
-def exhibit(root: str, path: str, sha256: str | None, score: float | None) -> Exhibit:
-    """The picture of `path` below `root`, both as db.paths writes them, if its bytes have this sha256."""
+def exhibit(
+    root: str, path: str, sha256: str | None, score: float | None, mark: tuple[int, int, int, int] | None = None
+) -> Exhibit:
+    """The picture of `path` below `root`, both as db.paths writes them, if its bytes have this sha256.
+
+    `mark`: x, y, width and height in pixels of what decided, which gets a frame.
+    """
     if sha256 is None:
         return Exhibit(path=path, score=score, uri=None, problem="Not shown: no digest of the file was recorded.")
     try:
-        small = make_thumbnail(to_bytes(root) + b"/" + to_bytes(path), sha256)
+        tile = None if mark is None else Tile(x=mark[0], y=mark[1], width=mark[2], height=mark[3])
+        small = make_thumbnail(to_bytes(root) + b"/" + to_bytes(path), sha256, mark=tile)
     except Altered:
         problem = "Not shown: the file has been changed since it was inspected."
     except Unreadable as fault:

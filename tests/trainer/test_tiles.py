@@ -138,7 +138,8 @@ def test_a_chosen_tile_is_seen_as_inspection_sees_it(recipe: Recipe, parts: Data
     samples = parts.part("validation")
     seen = AugmentedImages(parts.root, samples, recipe)[Draw(image=0, views=(AS_INSPECTED,))].pixels[0].numpy()
     image = Image.open(parts.root / samples[0].path).convert("RGB")
-    squares = dict(Preprocessing(size=32, tile=TILE).squares(image))
+    preprocessing = Preprocessing(size=32, tile=TILE)
+    squares = dict(zip(preprocessing.tiles(WIDTH, HEIGHT), preprocessing.squares(image), strict=True))
     assert samples[0].tile is not None
     assert np.array_equal(seen, squares[samples[0].tile])
 
@@ -150,7 +151,7 @@ def test_an_images_margin_is_that_of_its_worst_tile(dataset: Dataset, recipe: Re
     preprocessing = Preprocessing(size=32, tile=TILE)
     for sample, margin in zip(samples, margins, strict=True):
         image = Image.open(dataset.root / sample.path).convert("RGB")
-        pixels = np.stack([square for _, square in preprocessing.squares(image)])
+        pixels = np.stack(list(preprocessing.squares(image)))
         with torch.no_grad():
             logits = network.eval()(preprocessing.normalise(torch.from_numpy(pixels)))
         assert margin == pytest.approx(float((logits[:, 1] - logits[:, 0]).max()), abs=1e-4)

@@ -12,6 +12,7 @@ from PIL import Image
 from vision import preprocessing as module
 from vision.decode import CONVERSION_VERSION
 from vision.preprocessing import Preprocessing, PreprocessingError
+from vision.tiling import Tile
 
 
 def test_the_result_is_a_contiguous_square_with_channels_first() -> None:
@@ -105,10 +106,14 @@ def rough(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(4).integers(0, 255, (height, width, 3), dtype=np.uint8))
 
 
+def tiled(preprocessing: Preprocessing, image: Image.Image) -> list[tuple[Tile, Any]]:
+    return list(zip(preprocessing.tiles(*image.size), preprocessing.squares(image), strict=True))
+
+
 def test_tiles_of_the_networks_size_are_the_pixels_themselves() -> None:
     image = rough(100, 70)
     pixels = np.asarray(image)
-    found = list(Preprocessing(size=32, tile=32).squares(image))
+    found = tiled(Preprocessing(size=32, tile=32), image)
     assert len(found) == 4 * 3
     for tile, square in found:
         part = pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
@@ -117,7 +122,7 @@ def test_tiles_of_the_networks_size_are_the_pixels_themselves() -> None:
 
 def test_larger_tiles_are_scaled_each_by_itself() -> None:
     image = rough(128, 64)
-    found = list(Preprocessing(size=32, tile=64, tile_overlap=0).squares(image))
+    found = tiled(Preprocessing(size=32, tile=64, tile_overlap=0), image)
     assert [(tile.x, tile.y) for tile, _ in found] == [(0, 0), (64, 0)]
     whole = Preprocessing(size=32)
     for tile, square in found:
@@ -125,9 +130,15 @@ def test_larger_tiles_are_scaled_each_by_itself() -> None:
 
 
 def test_a_picture_smaller_than_a_tile_keeps_the_scale_of_the_others() -> None:
-    ((tile, square),) = Preprocessing(size=32, tile=64).squares(Image.new("RGB", (40, 20), (9, 9, 9)))
+    ((tile, square),) = tiled(Preprocessing(size=32, tile=64), Image.new("RGB", (40, 20), (9, 9, 9)))
     assert (tile.width, tile.height) == (40, 20)
     assert (square == 9).all(axis=0).sum() == 20 * 10
+
+
+def test_without_tiles_there_is_one_square_the_whole_picture() -> None:
+    image = rough(100, 70)
+    (square,) = Preprocessing(size=32).squares(image, (200, 140))
+    assert np.array_equal(square, Preprocessing(size=32).apply(image, (200, 140)))
 
 
 def test_what_a_picture_of_one_square_is_made_of_has_the_fingerprint_that_it_had() -> None:

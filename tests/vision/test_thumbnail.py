@@ -9,6 +9,7 @@ from PIL import Image
 
 from vision.faults import Reason, Unreadable
 from vision.thumbnail import Altered, make_thumbnail
+from vision.tiling import Tile
 
 
 def _saved(path: Path, size: tuple[int, int], **options: object) -> str:
@@ -28,6 +29,16 @@ def test_a_small_image_is_not_enlarged(tmp_path: Path) -> None:
     sha256 = _saved(tmp_path / "a.png", (40, 30))
     small = make_thumbnail(tmp_path / "a.png", sha256)
     assert (small.width, small.height) == (40, 30)
+
+
+def test_what_decided_gets_a_frame_where_it_lies(tmp_path: Path) -> None:
+    sha256 = _saved(tmp_path / "a.png", (1200, 600))
+    small = make_thumbnail(tmp_path / "a.png", sha256, edge=300, mark=Tile(x=400, y=200, width=400, height=200))
+    with Image.open(io.BytesIO(small.jpeg)) as image:
+        framed = {(x, y) for x in range(300) for y in range(150) if image.getpixel((x, y))[1] > 150}
+    assert min(framed) == (100, 50)
+    assert max(framed) == (199, 99)
+    assert (150, 75) not in framed
 
 
 def test_the_orientation_of_the_camera_is_honoured(tmp_path: Path) -> None:
