@@ -8,6 +8,7 @@ from db.engine import Engine, reading, writing
 from db.models import Checkpoint, RuntimeParity
 from db.models import Evaluation as EvaluationRow
 from db.settings import Settings
+from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
@@ -50,8 +51,8 @@ class Judge:
         """Evaluate the checkpoint itself, by PyTorch in fp32."""
         outcome = self._asked(REFERENCE, None)
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
-            record_reference(session, row)
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, actor=person())
+            record_reference(session, row, actor=person())
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome)
 
     def by(self, name: str, file_digest: str | None = None) -> Judged:
@@ -68,8 +69,9 @@ class Judge:
             file_digest = read_verified(file, file_digest, anew=EXPORT)[1]
         outcome = self._asked(name, file_digest)
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint)
-            parity = record_parity(session, name, row, session.get_one(EvaluationRow, reference), file_digest)
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, actor=person())
+            compared_with = session.get_one(EvaluationRow, reference)
+            parity = record_parity(session, name, row, compared_with, file_digest, actor=person())
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, runtimes=(parity,))
 
     def by_exports(self) -> tuple[RuntimeParity, ...]:

@@ -26,8 +26,8 @@ _LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
 
 def record_training(session: Session, outcome: TrainingOutcome, *, name: str, actor: str) -> Checkpoint:
     """The training run, its data set and its checkpoint, as a candidate."""
-    dataset = evaluations.snapshot(session, _dataset(outcome.dataset))
-    run = evaluations.add_training_run(session, _run(outcome), dataset)
+    dataset = evaluations.snapshot(session, _dataset(outcome.dataset), actor=actor)
+    run = evaluations.add_training_run(session, _run(outcome), dataset, actor=actor)
     new = NewCheckpoint(
         digest=outcome.digest,
         name=name,
@@ -42,11 +42,12 @@ def record_training(session: Session, outcome: TrainingOutcome, *, name: str, ac
 
 
 def record_evaluation(
-    session: Session, judged: Evaluation, dataset: DatasetSnapshot, checkpoint: Checkpoint
+    session: Session, judged: Evaluation, dataset: DatasetSnapshot, checkpoint: Checkpoint, *, actor: str
 ) -> EvaluationRow:
     """The evaluation with its metrics, confusion cells and the score of every image."""
-    row = evaluations.snapshot(session, _dataset(dataset))
-    return evaluations.add_evaluation(session, _evaluation(judged), checkpoint_id=checkpoint.id, dataset=row)
+    row = evaluations.snapshot(session, _dataset(dataset), actor=actor)
+    new = _evaluation(judged)
+    return evaluations.add_evaluation(session, new, checkpoint_id=checkpoint.id, dataset=row, actor=actor)
 
 
 def stored_answers(session: Session, row: EvaluationRow) -> Answers:
@@ -66,7 +67,7 @@ def stored_answers(session: Session, row: EvaluationRow) -> Answers:
     )
 
 
-def record_reference(session: Session, row: EvaluationRow) -> RuntimeParity:
+def record_reference(session: Session, row: EvaluationRow, *, actor: str) -> RuntimeParity:
     """That the reference itself may be used, and by which evaluation."""
     parity = Parity(
         images=row.images,
@@ -76,15 +77,15 @@ def record_reference(session: Session, row: EvaluationRow) -> RuntimeParity:
         accepted=True,
         reason="The reference.",
     )
-    return _record_parity(session, REFERENCE, row, None, parity, None)
+    return _record_parity(session, REFERENCE, row, None, parity, None, actor)
 
 
 def record_parity(
-    session: Session, name: str, row: EvaluationRow, reference: EvaluationRow, file_digest: str | None
+    session: Session, name: str, row: EvaluationRow, reference: EvaluationRow, file_digest: str | None, *, actor: str
 ) -> RuntimeParity:
     """How the runtime `name`, judged in `row`, compares with the reference. Both rows are of the same images."""
     parity = compare(stored_answers(session, reference), stored_answers(session, row))
-    return _record_parity(session, name, row, reference, parity, file_digest)
+    return _record_parity(session, name, row, reference, parity, file_digest, actor)
 
 
 def _record_parity(
@@ -94,6 +95,7 @@ def _record_parity(
     reference: EvaluationRow | None,
     parity: Parity,
     file_digest: str | None,
+    actor: str,
 ) -> RuntimeParity:
     new = NewParity(
         name=name,
@@ -102,7 +104,7 @@ def _record_parity(
         reference_evaluation_id=None if reference is None else reference.id,
         **asdict(parity),
     )
-    return runtimes.add(session, new, checkpoint_id=row.checkpoint_id)
+    return runtimes.add(session, new, checkpoint_id=row.checkpoint_id, actor=actor)
 
 
 def _dataset(snapshot: DatasetSnapshot) -> NewDataset:

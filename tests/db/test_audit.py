@@ -10,6 +10,7 @@ from sqlalchemy import text
 from db import audit
 from db.engine import Engine, connect, reading, writing
 from db.schema import upgrade
+from tests.tampering import tampering
 
 
 def record(engine: Engine, number: int) -> None:
@@ -32,7 +33,7 @@ def test_an_untouched_chain_is_whole(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tampering", "broken_at"),
+    ("change", "broken_at"),
     [
         ("UPDATE audit_event SET actor = 'nobody' WHERE id = 2", 2),
         ('UPDATE audit_event SET details = \'{"root": "/other"}\' WHERE id = 2', 2),
@@ -41,12 +42,12 @@ def test_an_untouched_chain_is_whole(engine: Engine) -> None:
     ],
 )
 def test_the_first_event_that_was_changed_removed_or_moved_is_named(
-    engine: Engine, tampering: str, broken_at: int
+    engine: Engine, change: str, broken_at: int
 ) -> None:
     for number in range(4):
         record(engine, number)
-    with writing(engine) as session:
-        session.execute(text(tampering.replace(":", "\\:")))
+    with tampering(engine) as session:
+        session.execute(text(change.replace(":", "\\:")))
     assert chain(engine).broken_at == broken_at
 
 
