@@ -17,7 +17,15 @@ HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "pyarrow", "celery", "
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["--version"], ["jobs", "list"], ["jobs", "show", "1"], ["results", "1"], ["models", "list"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["jobs", "list"],
+        ["jobs", "show", "1"],
+        ["results", "1"],
+        ["models", "list"],
+        ["audit", "verify"],
+    ],
     ids=" ".join,
 )
 def test_a_command_that_only_reads_loads_nothing_heavy(words: list[str], tmp_path: Path, repository_root: Path) -> None:
