@@ -12,6 +12,7 @@ from db.models import Checkpoint, RuntimeParity, TrainingRun
 from db.models import Evaluation as EvaluationRow
 from db.schema import open_database
 from db.settings import Settings, settings
+from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
@@ -57,14 +58,14 @@ class Judge:
         """Evaluate the checkpoint itself, by PyTorch in fp32."""
         outcome, leakage = self._asked(REFERENCE, None), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage)
-            record_reference(session, row)
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
+            record_reference(session, row, actor=person())
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage)
 
     def of_folds(self, pooled: Evaluation) -> Judged:
         """Keep what models of the same recipe said of images that they had not seen, beside this model."""
         with writing(self.engine) as session:
-            row = record_evaluation(session, pooled, self.dataset.snapshot(), self.checkpoint)
+            row = record_evaluation(session, pooled, self.dataset.snapshot(), self.checkpoint, actor=person())
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=pooled)
 
     def reference(self) -> int:
@@ -85,8 +86,9 @@ class Judge:
             file_digest = read_verified(file, file_digest, anew=EXPORT)[1]
         outcome, leakage = self._asked(name, file_digest), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage)
-            parity = record_parity(session, name, row, session.get_one(EvaluationRow, reference), file_digest)
+            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
+            compared_with = session.get_one(EvaluationRow, reference)
+            parity = record_parity(session, name, row, compared_with, file_digest, actor=person())
         return Judged(
             evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage, runtimes=(parity,)
         )

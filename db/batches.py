@@ -20,6 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
@@ -42,7 +43,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from db import results
+from db import audit, results
 from db.clock import database_now
 from db.engine import rows_changed
 from db.models import (
@@ -300,22 +301,34 @@ def renew(session: Session, token: str, held: Collection[int], *, lease_seconds:
 
 
 def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
-    """Arrow d: all results and `done` in one transaction. False: the lease was lost, nothing is written.
+    """Arrow d: all results, an event with their digest, and `done` in one transaction.
 
+    False: the lease was lost, nothing is written.
     A lease that ran out but that nobody took may still finish: the token decides, not the time.
     Raises ValueError where the rows are not exactly one per path of the batch.
     """
     if sorted(row.path for row in rows) != sorted(held.paths):
         raise ValueError(f"batch {held.batch} has {len(held.paths)} paths and was given {len(rows)} other results")
-    finished_at = session.scalar(_finishing(), {"held": held.batch, "under": held.token})
-    if finished_at is None:
+    finishing = _finishing(session.get_bind().dialect.name)
+    finished = session.execute(finishing, {"held": held.batch, "under": held.token}).one_or_none()
+    if finished is None:
         return False
-    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)
+    added = results.add(session, held.job, held.batch, held.revision, rows, time=finished.at, ids=finished.ids)
+    audit.record(
+        session,
+        actor=rows[0].worker if rows else "",
+        action=audit.RESULTS_ADDED,
+        subject=f"batch:{held.batch}",
+        job=held.job,
+        revision=held.revision,
+        images=added.images,
+        digest=added.digest,
+    )
     return True
 
 
 @cache
-def _finishing() -> ReturningUpdate[datetime | None]:
+def _finishing(dialect: str) -> ReturningUpdate[datetime | None, Any]:
     return (
         update(Batch)
         .where(Batch.id == bindparam("held"), Batch.token == bindparam("under"), Batch.state == BatchState.RUNNING)
@@ -325,7 +338,7 @@ def _finishing() -> ReturningUpdate[datetime | None]:
             waiting_since=None,
             finished_at=database_now(),
         )
-        .returning(Batch.finished_at)
+        .returning(Batch.finished_at.label("at"), results.free_ids(dialect).label("ids"))
         .execution_options(synchronize_session=False)
     )
 

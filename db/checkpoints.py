@@ -14,6 +14,7 @@ from db import audit, operating_points
 from db.errors import NotFound, Refused
 from db.models import Checkpoint, ModelStatus
 from db.paths import to_text
+from db.seals import seal
 
 SHORTEST_DIGEST_PREFIX = 6  # hex digits; shorter ones look like ids
 LONGEST_NAME = 100
@@ -38,8 +39,15 @@ def register(session: Session, new: NewCheckpoint, *, actor: str) -> Checkpoint:
     checkpoint = Checkpoint(status=ModelStatus.CANDIDATE, **vars(new))
     session.add(checkpoint)
     session.flush()
-    operating_points.add_default(session, checkpoint)
-    audit.record(session, actor=actor, action="model.register", subject=f"model:{new.digest}", name=new.name)
+    point = operating_points.add_default(session, checkpoint)
+    audit.record(
+        session,
+        actor=actor,
+        action="model.register",
+        subject=f"model:{new.digest}",
+        name=new.name,
+        sealed=[seal(session, "checkpoint", checkpoint.id), seal(session, "operating_point", point.id)],
+    )
     return checkpoint
 
 

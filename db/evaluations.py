@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from db import audit
+from db.audit import SYSTEM
 from db.errors import NotFound
 from db.models import (
     Checkpoint,
@@ -23,6 +25,7 @@ from db.models import (
     TrainingImage,
     TrainingRun,
 )
+from db.seals import seal
 
 _FETCH_ROWS = 1000
 _REFERENCE = ("torch", "fp32")
@@ -96,7 +99,7 @@ class NewEvaluation:
     scores: Sequence[dict[str, Any]]  # path, sha256, actual, score, novelty, reason_code
 
 
-def snapshot(session: Session, new: NewDataset) -> DatasetSnapshot:
+def snapshot(session: Session, new: NewDataset, *, actor: str = SYSTEM) -> DatasetSnapshot:
     """The row of this data set: the one that has its fingerprint already, or a new one."""
     known = session.scalar(select(DatasetSnapshot).where(DatasetSnapshot.fingerprint == new.fingerprint))
     if known is not None:
@@ -104,6 +107,8 @@ def snapshot(session: Session, new: NewDataset) -> DatasetSnapshot:
     row = DatasetSnapshot(**vars(new))
     session.add(row)
     session.flush()
+    sealed = [seal(session, "dataset_snapshot", row.id)]
+    audit.record(session, actor=actor, action="dataset.add", subject=f"dataset:{new.fingerprint}", sealed=sealed)
     return row
 
 
@@ -138,15 +143,21 @@ def training_images(session: Session, dataset_id: int) -> list[KnownImage]:
     ]
 
 
-def add_training_run(session: Session, new: NewTrainingRun, dataset: DatasetSnapshot) -> TrainingRun:
+def add_training_run(
+    session: Session, new: NewTrainingRun, dataset: DatasetSnapshot, *, actor: str = SYSTEM
+) -> TrainingRun:
     """Write a finished training run."""
     row = TrainingRun(dataset_snapshot_id=dataset.id, **vars(new))
     session.add(row)
     session.flush()
+    sealed = [seal(session, "training_run", row.id)]
+    audit.record(session, actor=actor, action="training.add", subject=f"training:{row.id}", sealed=sealed)
     return row
 
 
-def add_evaluation(session: Session, new: NewEvaluation, *, checkpoint_id: int, dataset: DatasetSnapshot) -> Evaluation:
+def add_evaluation(
+    session: Session, new: NewEvaluation, *, checkpoint_id: int, dataset: DatasetSnapshot, actor: str = SYSTEM
+) -> Evaluation:
     """Write an evaluation with its per-class metrics, confusion cells and per-image scores."""
     children = {"class_metrics": ClassMetric, "cells": ConfusionCell, "scores": EvaluationScore}
     own = {name: value for name, value in vars(new).items() if name not in children and name != "figures"}
@@ -157,6 +168,8 @@ def add_evaluation(session: Session, new: NewEvaluation, *, checkpoint_id: int, 
         rows = [{**child, "evaluation_id": row.id} for child in getattr(new, name)]
         if rows:
             session.execute(insert(model), rows)
+    sealed = [seal(session, "evaluation", row.id)]
+    audit.record(session, actor=actor, action="evaluation.add", subject=f"evaluation:{row.id}", sealed=sealed)
     return row
 
 

@@ -109,6 +109,7 @@ def _statements(connection: Connection) -> Iterable[str]:
     yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {SERVICE}"
     for table in ("alembic_version", *Base.metadata.tables):
         yield f"GRANT {SERVICE_RIGHTS[table]} ON {quote(table)} TO {SERVICE}"
+    yield f"GRANT EXECUTE ON FUNCTION inspectq_add_event TO {SERVICE}"
     # What a later upgrade makes can be read at once; more than that takes another `inspectq db grants`.
     later = f"ALTER DEFAULT PRIVILEGES {everything}"
     yield f"{later} GRANT SELECT ON TABLES TO {both}"

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, and_, column, func, select, table, update
 from sqlalchemy.orm import Session, joinedload
 
 from db import audit, batches, operating_points, results
+from db.audit import SYSTEM
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import NotFound, Refused
@@ -33,8 +34,7 @@ from db.models import (
     OperatingPoint,
     in_state,
 )
-
-SYSTEM = "inspectq"  # the actor of what no person asked for
+from db.seals import seal
 
 _v_job_ledger = table(
     "v_job_ledger",
@@ -103,6 +103,7 @@ def submit(
         subject=f"job:{job.id}",
         root=root,
         model=checkpoint.digest,
+        sealed=[seal(session, "inspection_job", job.id)],
     )
     return job
 

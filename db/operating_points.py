@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 from db import audit
 from db.errors import NotFound, Refused
 from db.models import Checkpoint, Evaluation, OperatingPoint, OperatingPointApproval
+from db.seals import seal
 
 DEFAULT_LIMIT = 0.5
 UNAPPROVED = "UNAPPROVED"
@@ -60,6 +61,7 @@ def propose(
         pass_below=pass_below,
         fail_from=fail_from,
         targets=targets,
+        sealed=[seal(session, "operating_point", point.id)],
     )
     return point
 
@@ -87,6 +89,7 @@ def approve(session: Session, point: OperatingPoint, *, by: str, reason: str, ac
         fail_from=point.fail_from,
         by=by,
         reason=reason,
+        sealed=[seal(session, "operating_point_approval", approval.id)],
     )
     session.refresh(point)
     return approval

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Insert, Select, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db import audit
+from db import audit, results
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import Refused
@@ -81,21 +81,21 @@ def rejudge(session: Session, job: InspectionJob, point: OperatingPoint, *, acto
         raise Refused(f"Somebody else is retrying or judging job {job.id} just now. Look at it: inspectq jobs show")
     session.refresh(job)
     session.execute(_insertion(job, point, revision))
-    own = (InspectionResult.job_id == job.id, InspectionResult.revision == revision)
-    judged = session.scalar(select(func.count()).select_from(InspectionResult).where(*own)) or 0
+    new = results.sealed(results.of_revision(session, job.id, revision))
     flipped = session.scalar(select(func.count()).select_from(_flips(job.id, revision).subquery())) or 0
     audit.record(
         session,
         actor=actor,
-        action="job.rejudge",
+        action=audit.RESULTS_REJUDGED,
         subject=f"job:{job.id}",
         operating_point=point.id,
         instead_of=before,
         revision=revision,
-        judged=judged,
+        judged=new.images,
         flipped=flipped,
+        digest=new.digest,
     )
-    return Rejudged(revision=revision, judged=judged, flipped=flipped)
+    return Rejudged(revision=revision, judged=new.images, flipped=flipped)
 
 
 def flips(session: Session, job: int, revision: int, *, limit: int | None = None) -> Iterator[Flip]:

@@ -6,12 +6,25 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Select, bindparam, case, column, func, insert, select, table
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Select,
+    bindparam,
+    case,
+    column,
+    func,
+    insert,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, aliased
 
 from db.clock import UtcDateTime
 from db.models import Base, Disposition, InspectionResult
+from db.seals import Digest
 
 # The columns of the view v_results, in the order in which they are exported.
 COLUMNS = (
@@ -125,6 +138,14 @@ class KnownVerdict:
     device: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """What the chain of events keeps of verdicts."""
+
+    images: int
+    digest: str  # db/seals.py says of what
+
+
 def known(session: Session, digests: Sequence[str], by: Judgement, *, before_job: int) -> dict[str, KnownVerdict]:
     """Of those sha256s that an older job than `before_job` has judged, the oldest job's first verdict with a score."""
     asked = {"digests": list(dict.fromkeys(digests)), "before": before_job, **vars(by)}
@@ -187,18 +208,59 @@ def _knowing(dialect: str) -> Select[*tuple[Any, ...]]:
     return select(*columns).join(found, row.id == found.c.id)
 
 
-def add(session: Session, job: int, batch: int, revision: int, rows: Sequence[NewResult], *, time: datetime) -> None:
-    """Write a batch's verdicts. A second verdict on the same image and revision violates a constraint."""
-    keys = {"job_id": job, "batch_id": batch, "revision": revision, "time": time}
+def add(
+    session: Session,
+    job: int,
+    batch: int,
+    revision: int,
+    rows: Sequence[NewResult],
+    *,
+    time: datetime,
+    ids: Sequence[int] | int,
+) -> Sealed:
+    """Write a batch's verdicts, and give what the chain of events keeps of them.
+
+    A second verdict on the same image and revision violates a constraint.
+    """
+    keys = {"job_id": job, "batch_id": batch, "revision": revision, "time": time, "rejudged_from": None}
+    numbers = range(ids, ids + len(rows)) if isinstance(ids, int) else ids
+    new = [vars(row) | keys | {"id": number} for number, row in zip(numbers, rows, strict=True)]
     if session.get_bind().dialect.name == "postgresql":
-        _copy(session, [vars(row) | keys for row in rows])
-    elif rows:
-        session.execute(insert(_RESULTS), [vars(row) | keys for row in rows])
+        _copy(session, new)
+    elif new:
+        session.execute(insert(_RESULTS), new)
+    return sealed(new)
+
+
+def sealed(rows: Iterable[Mapping[Any, Any]]) -> Sealed:
+    """Of rows with every column, in the order of their ids."""
+    digest = Digest()
+    images = digest.add(_RESULTS.name, _SORTED, rows)
+    return Sealed(images=images, digest=digest.hex)
+
+
+def of_revision(session: Session, job: int, revision: int) -> Iterator[Mapping[Any, Any]]:
+    """Every column of the verdicts of that revision, in the order of their ids. The session must stay open."""
+    wanted = (_RESULTS.c.job_id == job, _RESULTS.c.revision == revision)
+    query = select(_RESULTS).where(*wanted).order_by(_RESULTS.c.id)
+    yield from session.execute(query.execution_options(yield_per=_FETCH_ROWS)).mappings()
+
+
+def free_ids(dialect: str) -> ColumnElement[Any]:
+    """What `add` takes as ids, to be returned by the UPDATE of the batch that it writes the verdicts of.
+
+    The digest covers ids, too, so they must be known before the rows are written; a question of its own costs more
+    than the digest does.
+    """
+    if dialect == "postgresql":
+        return literal_column("ARRAY(SELECT nextval('inspection_result_id_seq') FROM generate_series(1, batch.images))")
+    return literal_column("(SELECT coalesce(max(id), 0) + 1 FROM inspection_result)")  # nobody else writes meanwhile
 
 
 _RESULTS = Base.metadata.tables["inspection_result"]  # the table, not the class: rows by the hundred, and no objects
-_COPIED = tuple(column.name for column in _RESULTS.columns if column.name not in ("id", "rejudged_from"))
-_COPY = f"COPY inspection_result ({', '.join(_COPIED)}) FROM STDIN"
+_COLUMNS = tuple(_RESULTS.columns.keys())
+_SORTED = tuple(sorted(_COLUMNS))
+_COPY = f"COPY inspection_result ({', '.join(_COLUMNS)}) FROM STDIN"
 
 
 def _copy(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -210,7 +272,7 @@ def _copy(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
     try:
         with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
             for row in rows:
-                copy.write_row([row[name] for name in _COPIED])
+                copy.write_row([row[name] for name in _COLUMNS])
     except Exception as error:
         dialect = connection.dialect
         if not isinstance(error, dialect.loaded_dbapi.Error):

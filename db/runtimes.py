@@ -11,7 +11,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import RuntimeParity
+from db import audit
+from db.audit import SYSTEM
+from db.models import Checkpoint, RuntimeParity
+from db.seals import seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +33,20 @@ class NewParity:
     reason: str
 
 
-def add(session: Session, new: NewParity, *, checkpoint_id: int) -> RuntimeParity:
+def add(session: Session, new: NewParity, *, checkpoint_id: int, actor: str = SYSTEM) -> RuntimeParity:
     """Write a comparison; from now on it is the one that counts for this runtime."""
     row = RuntimeParity(checkpoint_id=checkpoint_id, **vars(new))
     session.add(row)
     session.flush()
+    audit.record(
+        session,
+        actor=actor,
+        action="runtime.compare",
+        subject=f"model:{session.get_one(Checkpoint, checkpoint_id).digest}",
+        runtime=new.name,
+        accepted=new.accepted,
+        sealed=[seal(session, "runtime_parity", row.id)],
+    )
     return row
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from db import triggers
+from db.audit import ADDING_ON_POSTGRESQL
 from db.engine import connect, explained, reading
 from db.errors import DatabaseNotWritable, SchemaMismatch
 from db.views import VIEWS
@@ -52,7 +54,7 @@ def revision(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring tables and views to HEAD, in one transaction. Running it again changes nothing."""
+    """Bring tables, views and triggers to HEAD, in one transaction. Running it again changes nothing."""
     # Imported here: only an upgrade needs Alembic, every command needs this module.
     from alembic import command
     from alembic.config import Config
@@ -62,12 +64,16 @@ def upgrade(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         _drop_views(connection)
+        triggers.drop(connection)
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         for name, query in VIEWS.items():
             connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+        triggers.create(connection)
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(ADDING_ON_POSTGRESQL)
         _refuse_dangling(connection)
 
 

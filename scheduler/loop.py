@@ -175,9 +175,15 @@ class Scheduler:
             batches.recall(session, [message.batch for message in messages])
 
     def _finish(self) -> bool:
-        with writing(self._engine) as session:
+        with reading(self._engine) as session:
             ready = jobs.ready_to_finish(session)
-            done = [job for job in ready if jobs.finish(session, job)]
-        for job in done:
-            log.info("job %d is done", job)
+        done = [job for job in ready if self._finish_one(job)]
         return bool(done)
+
+    def _finish_one(self, job: int) -> bool:
+        """In a transaction of its own: nobody else's verdicts can be committed between its event and its commit."""
+        with writing(self._engine) as session:
+            done = jobs.finish(session, job)
+        if done:
+            log.info("job %d is done", job)
+        return done

@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from console.cli import cli
-from db.engine import Engine, connect, reading, writing
+from db.engine import Engine, connect, reading
 from db.models import Disposition
 from db.results import COLUMNS
 from db.schema import upgrade
 from db.settings import Settings
 from tests.rows import add_job, inspect_all
+from tests.tampering import tampering
 from vision.faults import Reason
 
 
@@ -95,7 +96,7 @@ def test_every_query_runs_on_both_databases(database_url: str, repository_root: 
     upgrade(engine)
     job = add_job(engine, [["line-1/a.jpg", "line-1/b.jpg"], ["line-2/c.jpg", "d.jpg"]])
     inspect_all(engine, Disposition.FAIL)
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.execute(text("UPDATE inspection_result SET disposition = 'PASS' WHERE path = 'line-1/a.jpg'"))
     answers = []
     with reading(engine) as session:

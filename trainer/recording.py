@@ -28,9 +28,9 @@ _LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "scikit-learn")
 
 def record_training(session: Session, outcome: TrainingOutcome, *, name: str, actor: str) -> Checkpoint:
     """The training run, its data set and its checkpoint, as a candidate."""
-    dataset = evaluations.snapshot(session, _dataset(outcome.dataset))
+    dataset = evaluations.snapshot(session, _dataset(outcome.dataset), actor=actor)
     evaluations.add_training_images(session, dataset, _known(outcome.dataset.training_images))
-    run = evaluations.add_training_run(session, _run(outcome), dataset)
+    run = evaluations.add_training_run(session, _run(outcome), dataset, actor=actor)
     new = NewCheckpoint(
         digest=outcome.digest,
         name=name,
@@ -50,9 +50,11 @@ def record_evaluation(
     dataset: DatasetSnapshot,
     checkpoint: Checkpoint,
     leakage: Leakage | None = None,
+    *,
+    actor: str,
 ) -> EvaluationRow:
     """The evaluation with its metrics, confusion cells, every image's score, and its leaks where they are told."""
-    row = evaluations.snapshot(session, _dataset(dataset))
+    row = evaluations.snapshot(session, _dataset(dataset), actor=actor)
     new = _evaluation(judged)
     if leakage is not None:
         leaks = [
@@ -60,7 +62,7 @@ def record_evaluation(
             for leak in leakage.told()
         ]
         new = replace(new, leaking=len(leakage.leaks), leaks=leaks)
-    return evaluations.add_evaluation(session, new, checkpoint_id=checkpoint.id, dataset=row)
+    return evaluations.add_evaluation(session, new, checkpoint_id=checkpoint.id, dataset=row, actor=actor)
 
 
 def stored_training_images(session: Session, dataset_id: int) -> tuple[Sample, ...] | None:
@@ -98,7 +100,7 @@ def stored_answers(session: Session, row: EvaluationRow) -> Answers:
     )
 
 
-def record_reference(session: Session, row: EvaluationRow) -> RuntimeParity:
+def record_reference(session: Session, row: EvaluationRow, *, actor: str) -> RuntimeParity:
     """That the reference itself may be used, and by which evaluation."""
     parity = Parity(
         images=row.images,
@@ -108,15 +110,15 @@ def record_reference(session: Session, row: EvaluationRow) -> RuntimeParity:
         accepted=True,
         reason="The reference.",
     )
-    return _record_parity(session, REFERENCE, row, None, parity, None)
+    return _record_parity(session, REFERENCE, row, None, parity, None, actor)
 
 
 def record_parity(
-    session: Session, name: str, row: EvaluationRow, reference: EvaluationRow, file_digest: str | None
+    session: Session, name: str, row: EvaluationRow, reference: EvaluationRow, file_digest: str | None, *, actor: str
 ) -> RuntimeParity:
     """How the runtime `name`, judged in `row`, compares with the reference. Both rows are of the same images."""
     parity = compare(stored_answers(session, reference), stored_answers(session, row))
-    return _record_parity(session, name, row, reference, parity, file_digest)
+    return _record_parity(session, name, row, reference, parity, file_digest, actor)
 
 
 def _record_parity(
@@ -126,6 +128,7 @@ def _record_parity(
     reference: EvaluationRow | None,
     parity: Parity,
     file_digest: str | None,
+    actor: str,
 ) -> RuntimeParity:
     new = NewParity(
         name=name,
@@ -134,7 +137,7 @@ def _record_parity(
         reference_evaluation_id=None if reference is None else reference.id,
         **asdict(parity),
     )
-    return runtimes.add(session, new, checkpoint_id=row.checkpoint_id)
+    return runtimes.add(session, new, checkpoint_id=row.checkpoint_id, actor=actor)
 
 
 def _known(samples: Sequence[Sample]) -> list[KnownImage]:

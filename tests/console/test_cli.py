@@ -25,6 +25,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "pyarrow", "celery", "
         ["results", "1"],
         ["models", "list"],
         ["trace", "1", "a"],
+        ["audit", "verify"],
     ],
     ids=" ".join,
 )

@@ -15,8 +15,9 @@ from sqlalchemy import Enum, String, literal, update
 
 from console.report.evaluation import evaluation_page
 from console.report.job import job_page
-from db.engine import Engine, writing
+from db.engine import Engine
 from db.models import Base, DatasetSnapshot, InspectionJob, JobState, TrainingRun
+from tests.tampering import tampering
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 RUNS = "document.documentElement.dataset.ran='yes'"
@@ -29,7 +30,7 @@ CHROMIUM_SECONDS = 120
 def poison(engine: Engine) -> int:
     """Put HOSTILE in front of every text of every row, so that what belonged together still does. How many columns."""
     columns = 0
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.query(InspectionJob).one().state = JobState.FAILED
         session.query(InspectionJob).one().state_reason = "reason"
         for run in session.query(TrainingRun):

@@ -1,15 +1,19 @@
 """Is a change of what was recorded seen, and does recording take turns?"""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from db import audit
 from db.engine import Engine, connect, reading, writing
 from db.schema import upgrade
+from tests.tampering import tampering
 
 
 def record(engine: Engine, number: int) -> None:
@@ -32,7 +36,7 @@ def test_an_untouched_chain_is_whole(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tampering", "broken_at"),
+    ("change", "broken_at"),
     [
         ("UPDATE audit_event SET actor = 'nobody' WHERE id = 2", 2),
         ('UPDATE audit_event SET details = \'{"root": "/other"}\' WHERE id = 2', 2),
@@ -41,12 +45,12 @@ def test_an_untouched_chain_is_whole(engine: Engine) -> None:
     ],
 )
 def test_the_first_event_that_was_changed_removed_or_moved_is_named(
-    engine: Engine, tampering: str, broken_at: int
+    engine: Engine, change: str, broken_at: int
 ) -> None:
     for number in range(4):
         record(engine, number)
-    with writing(engine) as session:
-        session.execute(text(tampering.replace(":", "\\:")))
+    with tampering(engine) as session:
+        session.execute(text(change.replace(":", "\\:")))
     assert chain(engine).broken_at == broken_at
 
 
@@ -56,6 +60,31 @@ def test_events_of_many_writers_at_once_make_one_chain(engine: Engine) -> None:
             done.result()
     found = chain(engine)
     assert (found.events, found.broken_at) == (24, None)
+
+
+def test_who_stands_still_with_the_chain_in_hand_is_cut_off(postgres_with_tables: str) -> None:
+    engine = connect(postgres_with_tables)
+    with writing(engine) as session:
+        audit.record(session, actor="tester", action="job.submit", subject="job:1")
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
+    with writing(engine) as session:
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0"
+    engine.dispose()
+
+
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+VALUES = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | WORDS
+DETAILS = st.dictionaries(WORDS, VALUES | st.lists(VALUES, max_size=3), max_size=4)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actor=WORDS, subject=WORDS, details=DETAILS)
+def test_whatever_an_event_says_its_digest_is_the_same_in_the_database_and_here(
+    engine: Engine, actor: str, subject: str, details: dict[str, Any]
+) -> None:
+    with writing(engine) as session:
+        audit.record(session, actor=actor, action="x", subject=subject, said=details)
+    assert chain(engine).broken_at is None
 
 
 def test_events_of_before_the_chain_are_chained_by_the_migration(database_url: str, repository_root: object) -> None:

@@ -9,6 +9,7 @@ from db.errors import NotFound, Refused
 from db.models import AuditEvent, Batch, Disposition, InspectionJob, InspectionResult, JobState
 from db.plans import PlannedChunk
 from tests.rows import add_job, claim_next, inspect_all, submit_job, verdicts
+from tests.tampering import tampering
 
 
 def chunk(*paths: str) -> PlannedChunk:
@@ -81,7 +82,7 @@ def test_a_job_is_done_when_its_last_batch_is_and_the_ledger_closes(engine: Engi
 def test_a_ledger_that_does_not_close_fails_the_job_and_says_so(engine: Engine) -> None:
     job = add_job(engine, [["a"]])
     held = claim_next(engine)
-    with writing(engine) as session:
+    with tampering(engine) as session:
         batches.finish(session, held, verdicts(held))
         session.execute(text("DELETE FROM inspection_result"))
     with writing(engine) as session:

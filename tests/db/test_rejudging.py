@@ -93,6 +93,7 @@ def test_the_job_names_the_limits_that_count_and_the_chain_both(engine: Engine) 
         row = jobs.get(session, job)
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "job.rejudge")).one()
         assert (row.operating_point_id, row.revision) == (point, 2)
+    assert len(event.details.pop("digest")) == 64
     assert event.details == {"operating_point": point, "instead_of": 1, "revision": 2, "judged": 5, "flipped": 3}
 
 

@@ -81,7 +81,8 @@ def fill(engine: Engine) -> dict[str, int]:
         tables.reflect(session.connection())
         for table in tables.sorted_tables:
             if session.execute(table.select()).first() is None:
-                session.execute(table.insert().values({c.name: filling(c) for c in table.columns if not c.nullable}))
+                needed = [c for c in table.columns if not c.nullable and c.name != "id"]  # which numbers itself: 1
+                session.execute(table.insert().values({c.name: filling(c) for c in needed}))
         return {table.name: 1 for table in tables.sorted_tables}
 
 
@@ -106,6 +107,7 @@ def test_a_database_with_rows_is_upgraded_from_every_older_revision(database_url
     engine = connect(database_url)
     upgrade_to(engine, older)
     filled = fill(engine)
+    filled["audit_event"] += 1  # which rows are older than their digests
     upgrade(engine)
     with reading(engine) as session:
         assert {name: session.scalar(text(f"SELECT count(*) FROM {name}")) for name in filled} == filled

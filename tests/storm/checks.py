@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from db import audit, jobs
 from db.engine import Engine, reading
 from db.models import OPEN_BATCHES, Batch, InspectionResult, JobState
+from db.verification import Verification
 
 Verdict = tuple[str, float | None, str | None]  # disposition, score, reason code
 
@@ -46,6 +47,7 @@ def violations(
         still_open = {row.state.value: row.batches for row in session.execute(counted.group_by(Batch.state))}
         most_faults = session.scalar(select(func.max(Batch.faults))) or 0
         misfits = jobs.misfits(session)
+        wrong += [misfit.says for misfit in Verification(session=session).misfits()]
     if row.state is not JobState.DONE:
         wrong.append(f"the job is {row.state.value}: {row.state_reason}")
     if not ledger.closed or ledger.submitted != len(expected.verdicts):

@@ -12,6 +12,7 @@ from db.engine import Engine, reading, writing
 from db.models import InspectionResult
 from db.settings import Settings
 from tests.rows import add_job
+from tests.tampering import tampering
 from vision.runtime import Answers, Pixels
 from vision.torch_runtime import TorchRuntime
 from worker.inspection import Inspector, from_settings
@@ -105,7 +106,7 @@ def test_what_was_judged_in_another_way_is_judged_anew(
     engine: Engine, inspector: Inspector, folder: Path, digest: str, other: str
 ) -> None:
     scanned(engine, inspector, folder, NAMES)
-    with writing(engine) as session:
+    with tampering(engine) as session:
         if other == "operating point":
             model = checkpoints.find(session, digest)
             point = operating_points.propose(session, model, pass_below=0.1, fail_from=0.2, actor="test")

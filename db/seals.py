@@ -1,0 +1,137 @@
+"""What exactly does a digest in the chain of events cover, so that a change of any of it is seen?
+
+A row counts as the JSON object, ASCII, without spaces, times in UTC, of its columns that are not NULL, in the order of
+their names: a column that a later version adds is NULL in the rows of before, whose digests stay what they were. Rows
+of one table count in the order of their ids, as the name of the table and the array of them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Base
+
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A row that is written once, and the rows that belong to it: (table, the column that names the record)."""
+
+    table: str
+    parts: tuple[tuple[str, str], ...] = ()
+    changing: frozenset[str] = frozenset()  # the columns that may change; no digest covers them
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The columns that never change."""
+        columns = Base.metadata.tables[self.table].columns
+        return tuple(column.name for column in columns if column.name not in self.changing)
+
+
+RECORDS = {
+    record.table: record
+    for record in (
+        Record(table="dataset_snapshot"),
+        Record(table="training_run"),
+        Record(table="checkpoint", changing=frozenset({"status"})),
+        Record(table="operating_point"),
+        Record(table="operating_point_approval"),
+        Record(
+            table="evaluation",
+            parts=tuple((part, "evaluation_id") for part in ("class_metric", "confusion_cell", "evaluation_score")),
+        ),
+        Record(table="runtime_parity"),
+        Record(
+            table="inspection_job",
+            changing=frozenset(
+                {
+                    "operating_point_id",
+                    "state",
+                    "state_reason",
+                    "revision",
+                    "submitted",
+                    "planned_batches",
+                    "cursor",
+                    "other_files",
+                    "linked_folders",
+                    "planned_at",
+                    "waiting_since",
+                    "finished_at",
+                    "planner_token",
+                    "planner_lease_until",
+                }
+            ),
+        ),
+    )
+}
+
+
+class Digest:
+    """sha256 over rows: of each table its name and a JSON array."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def add(self, table: str, columns: Sequence[str], rows: Iterable[Mapping[Any, Any]]) -> int:
+        """Cover the values of `columns`, which must be sorted, with the types that the database gives back.
+
+        Returns how many rows there were.
+        """
+        added, rest = 0, iter(rows)
+        self._sha256.update(table.encode())
+        while some := [_without_null(columns, row) for row in islice(rest, _ROWS_AT_ONCE)]:
+            self._sha256.update((b"," if added else b"[") + _encode(some)[1:-1].encode())
+            added += len(some)
+        self._sha256.update(b"]" if added else b"[]")
+        return added
+
+    @property
+    def hex(self) -> str:
+        """Of everything so far."""
+        return self._sha256.hexdigest()
+
+
+def _without_null(columns: Sequence[str], row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name in columns if (value := row[name]) is not None}
+
+
+def seal(session: Session, table: str, number: int) -> list[Any]:
+    """[table, id, digest] of the record as the database gives it back, for the event that reports it."""
+    session.flush()
+    return [table, number, digest_of(session, table, number)]
+
+
+def digest_of(session: Session, table: str, number: int) -> str | None:
+    """The digest of a record with its parts; None where it is not there. Raises KeyError for what is no record."""
+    record, digest = RECORDS[table], Digest()
+    if not _add(session, digest, table, "id", number, record.fixed):
+        return None
+    for part, names_record in record.parts:
+        _add(session, digest, part, names_record, number, Base.metadata.tables[part].columns.keys())
+    return digest.hex
+
+
+def _add(session: Session, digest: Digest, name: str, key: str, number: int, columns: Iterable[str]) -> int:
+    table, names = Base.metadata.tables[name], sorted(columns)
+    query = select(*(table.c[column] for column in names)).where(table.c[key] == number).order_by(table.c.id)
+    rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings()
+    return digest.add(name, names, rows)
+
+
+@lru_cache(maxsize=16)  # a batch's verdicts have one time
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(f"a {type(value).__name__} has no place in a digest")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
