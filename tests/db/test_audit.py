@@ -73,7 +73,9 @@ def test_who_stands_still_with_the_chain_in_hand_is_cut_off(postgres_with_tables
 
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
-VALUES = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | WORDS
+VALUES = (
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | WORDS
+)
 DETAILS = st.dictionaries(WORDS, VALUES | st.lists(VALUES, max_size=3), max_size=4)
 
 
