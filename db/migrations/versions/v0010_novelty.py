@@ -27,8 +27,9 @@ _FIGURES = (
 
 def upgrade() -> None:
     # In plain SQL, SQLite adds a column in place. Alembic would copy the table, and of verdicts there are millions.
+    double = sa.Double().compile(dialect=op.get_bind().dialect)
     for table in ("inspection_result", "evaluation_score"):
-        op.execute(f"ALTER TABLE {table} ADD COLUMN novelty DOUBLE PRECISION")
+        op.execute(f"ALTER TABLE {table} ADD COLUMN novelty {double}")
     op.create_table(
         "job_drift",
         sa.Column("id", _ID, nullable=False),
