@@ -33,8 +33,17 @@ FORMULAS = [
 
 def row(**changes: Any) -> dict[str, Any]:
     texts = dict.fromkeys(COLUMNS, "text")
-    numbers = {"job": 1, "batch": -2, "size": 10, "width": 4, "height": 3, "score": -0.25, "operating_point": 1}
-    others = {"revision": 1, "result": 9, "time": datetime(2026, 3, 4, tzinfo=UTC)}
+    numbers = {
+        "job": 1,
+        "batch": -2,
+        "size": 10,
+        "width": 4,
+        "height": 3,
+        "score": -0.25,
+        "novelty": 1.5,
+        "operating_point": 1,
+    }
+    others = {"novelty": 1.5, "revision": 1, "result": 9, "time": datetime(2026, 3, 4, tzinfo=UTC)}
     others |= {"reused_from": None, "rejudged_from": None}
     return {**texts, **numbers, **others, **changes}
 

@@ -27,9 +27,9 @@ _FIGURES = (
 
 def upgrade() -> None:
     # In plain SQL, SQLite adds a column in place. Alembic would copy the table, and of verdicts there are millions.
-    number = "DOUBLE PRECISION" if op.get_bind().dialect.name == "postgresql" else "DOUBLE"
+    double = sa.Double().compile(dialect=op.get_bind().dialect)
     for table in ("inspection_result", "evaluation_score"):
-        op.execute(f"ALTER TABLE {table} ADD COLUMN novelty {number}")
+        op.execute(f"ALTER TABLE {table} ADD COLUMN novelty {double}")
     op.create_table(
         "job_drift",
         sa.Column("id", _ID, nullable=False),
