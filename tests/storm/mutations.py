@@ -53,8 +53,9 @@ MUTATIONS = {
         edits=(
             Edit(
                 file="db/batches.py",
-                old="    results.add(session, held.job, held.batch, held.revision, rows, time=finished_at)\n",
-                new="",
+                old="    added = results.add(session, held.job, held.batch, held.revision, rows, "
+                "time=finished.at, ids=finished.ids)\n",
+                new="    return True\n",
             ),
             Edit(
                 file="worker/inspection.py",
@@ -62,8 +63,13 @@ MUTATIONS = {
                 new="""            done = batches.finish(session, held, rows)
         if done:
             with writing(self._engine) as session:
-                now = session.scalar(batches.select(batches.database_now()))
-                batches.results.add(session, held.job, held.batch, held.revision, rows, time=now)
+                ids = batches.results.free_ids("postgresql")
+                asked = batches.select(batches.database_now(), ids).where(batches.Batch.id == held.batch)
+                now, ids = session.execute(asked).one()
+                added = batches.results.add(session, held.job, held.batch, held.revision, rows, time=now, ids=ids)
+                said = {"job": held.job, "revision": held.revision, **vars(added)}
+                subject = f"batch:{held.batch}"
+                batches.audit.record(session, actor="", action=batches.audit.RESULTS_ADDED, subject=subject, **said)
         return done
 """,
             ),

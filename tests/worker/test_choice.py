@@ -16,6 +16,7 @@ from db.runtimes import NewParity
 from db.settings import Settings
 from tests.exports import ExportedModel
 from tests.rows import add_dataset, add_job, add_model, new_evaluation
+from tests.tampering import tampering
 from worker.inspection import Inspector, from_settings
 
 
@@ -66,7 +67,7 @@ def compared(engine: Engine, model: ExportedModel, **accepted: bool) -> None:
 def inspected(engine: Engine, inspector: Inspector, folder: Path, wanted: str = "auto") -> tuple[int, str]:
     """(job, what the worker said) of a job of two images that asks for this runtime."""
     job = add_job(engine, [["0.png", "1.png"]], root=str(folder))
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.get_one(InspectionJob, job).runtime = wanted
         (message,) = batches.dispatch(session, window=1)
     return job, inspector.inspect(message.batch, message.attempt)
@@ -156,7 +157,7 @@ def test_a_shift_does_not_go_on_with_a_job_that_asks_for_another_runtime(
 ) -> None:
     compared(engine, exported_model, onnx=True)
     other = add_job(engine, [["2.png"]], root=str(folder))
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.get_one(InspectionJob, other).priority = -1
         session.get_one(InspectionJob, other).runtime = "torch"
     inspected(engine, from_settings("w@here", settings), folder)
