@@ -15,6 +15,7 @@ from db.models import AuditEvent, Checkpoint, Disposition, InspectionResult, Run
 from db.runtimes import NewParity
 from tests.costs import counted
 from tests.rows import DIGEST, add_dataset, add_job, add_model, claim_next, inspect_all, new_evaluation, verdicts
+from tests.tampering import tampering
 from vision.runtimes import name_of
 
 FILES = 3000
@@ -77,7 +78,7 @@ def test_a_chain_that_somebody_bent_into_a_circle_ends_and_says_where(engine: En
     job = add_job(engine, [["a.jpg"], ["b.jpg"]])
     inspect_all(engine)
     a, b = (traced(engine, job, path).verdict.id for path in ("a.jpg", "b.jpg"))
-    with writing(engine) as session:
+    with tampering(engine) as session:
         for row, to in ((a, b), (b, a)):
             session.execute(update(InspectionResult).where(InspectionResult.id == row).values(reused_from=to))
     found = traced(engine, job, "a.jpg")
@@ -165,6 +166,7 @@ def test_the_comparison_is_the_one_that_counted_when_the_verdict_was_given(engin
                 largest_difference=difference, mean_difference=0.0, flipped=0, accepted=True, reason="x",
             )  # fmt: skip
             runtimes.add(session, parity, checkpoint_id=model.id)
+    with tampering(engine) as session:
         later = update(RuntimeParity).where(RuntimeParity.largest_difference == 0.2)
         session.execute(later.values(created_at=database_now(3600)))
     inspect_all(engine)
@@ -172,7 +174,7 @@ def test_the_comparison_is_the_one_that_counted_when_the_verdict_was_given(engin
     assert found.runtime == "torch"
     assert found.comparison is not None
     assert found.comparison.largest_difference == 0.1
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.execute(update(InspectionResult).values(engine="abacus"))
     unknown = traced(engine, job, "a.jpg")
     assert (unknown.runtime, unknown.comparison) == (None, None)

@@ -10,6 +10,7 @@ from db.engine import Engine, reading, writing
 from db.models import Checkpoint, Disposition, InspectionJob, InspectionResult
 from db.replaying import GivenBy, Recorded, Wanted
 from tests.rows import add_job, claim_next, inspect_all
+from tests.tampering import tampering
 
 PATHS = [f"line-{number % 3}/{number:03}.jpg" for number in range(40)]
 
@@ -21,14 +22,15 @@ def job(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> InspectionJob:
     number = add_job(engine, [PATHS[:20], PATHS[20:]])
     inspect_all(engine)
     row = InspectionResult
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.execute(update(row).where(row.path < "line-1").values(device="cuda:0"))
         for path, reason in zip(sorted(PATHS)[-3:], ("truncated", "crashed_worker", "truncated"), strict=True):
             unreadable = {"disposition": Disposition.UNREADABLE, "reason_code": reason, "score": None, "label": None}
             session.execute(update(row).where(row.path == path).values(**unreadable))
+    with writing(engine) as session:
         jobs.retry(session, number, actor="tester")
     inspect_all(engine, Disposition.UNREADABLE)
-    with writing(engine) as session:
+    with tampering(engine) as session:
         retried = update(row).where(row.revision == 2, row.path == sorted(PATHS)[-2])
         session.execute(retried.values(reason_code="crashed_worker"))
     with reading(engine) as session:

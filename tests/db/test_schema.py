@@ -107,7 +107,7 @@ def test_a_database_with_rows_is_upgraded_from_every_older_revision(database_url
     engine = connect(database_url)
     upgrade_to(engine, older)
     filled = fill(engine)
-    filled["audit_event"] += 1  # which rows are older than their digests
+    filled["audit_event"] += older < "0009"  # which rows are older than their digests
     upgrade(engine)
     with reading(engine) as session:
         assert {name: session.scalar(text(f"SELECT count(*) FROM {name}")) for name in filled} == filled

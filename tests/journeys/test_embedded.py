@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -13,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from console.exits import ExitCode
+from db.engine import connect
 from tests.console.shell import type_here
+from tests.tampering import tampering
 from vision.runtimes import file_of, name_of
 
 
@@ -200,12 +202,14 @@ def test_verdicts_are_replayed_and_whatever_was_changed_since_is_named(
     scored[0].write_bytes(bytes_before[scored[0]] + b" ")
     scored[1].unlink()
     scored[2].write_bytes(bytes_before[scored[2]][:100])
-    with sqlite3.connect(shell.home / "inspectq.db") as database:
-        (changed, score), *_ = database.execute(
-            "SELECT path, score FROM inspection_result WHERE job_id = ? AND path LIKE 'odd/%' AND score > 0", (job,)
+    engine = connect(f"sqlite:///{shell.home / 'inspectq.db'}")
+    change = text("UPDATE inspection_result SET score = :score WHERE path = :path")
+    with tampering(engine) as session:
+        (changed, score), *_ = session.execute(
+            text("SELECT path, score FROM inspection_result WHERE job_id = :job AND path LIKE 'odd/%' AND score > 0"),
+            {"job": job},
         )
-        change = "UPDATE inspection_result SET score = ? WHERE path = ?"
-        database.execute(change, (score / 2, changed))
+        session.execute(change, {"score": score / 2, "path": changed})
     try:
         named = type_here(capsys, "replay", job, "--all", "--format", "json")
         drawn = [type_here(capsys, "replay", job, "--sample", 5, "--seed", 3, "--format", "json") for _ in range(2)]
@@ -213,8 +217,9 @@ def test_verdicts_are_replayed_and_whatever_was_changed_since_is_named(
     finally:
         for file, content in bytes_before.items():
             file.write_bytes(content)
-        with sqlite3.connect(shell.home / "inspectq.db") as database:
-            database.execute(change, (score, changed))
+        with tampering(engine) as session:
+            session.execute(change, {"score": score, "path": changed})
+        engine.dispose()
     assert named.code == ExitCode.ENDED_BADLY
     assert {each["path"]: each["found"] for each in named.json["differences"]} == {
         altered: "altered",

@@ -24,6 +24,7 @@ from db.settings import Settings
 from tests.networks import add_random_model
 from tests.poison import marked, poison_decoders
 from tests.rows import add_job
+from tests.tampering import tampering
 from trainer import parity
 from vision.checkpoint import CheckpointAltered, CheckpointMissing
 from vision.decode import Decoded, Limits, decode_file
@@ -87,7 +88,7 @@ def place(done: Done, tmp_path: Path) -> Iterator[Place]:
     shutil.copytree(done.home / "images", tmp_path / "images")
     shutil.copy(done.home / "inspectq.db", tmp_path)
     engine = open_database(f"sqlite:///{tmp_path / 'inspectq.db'}")
-    with writing(engine) as session:
+    with tampering(engine) as session:
         session.execute(update(InspectionJob).values(root=str(tmp_path / "images")))
     yield Place(
         engine=engine, models_folder=done.home / "models", limits=decode_limits(Settings()), roots=(), threads=None
@@ -121,7 +122,7 @@ def refuted(place: Place, job: int) -> dict[str, Found]:
 
 def tamper(place: Place, path: str, **values: object) -> None:
     """Change a stored verdict, as only the owner of the tables can."""
-    with writing(place.engine) as session:
+    with tampering(place.engine) as session:
         session.execute(update(InspectionResult).where(InspectionResult.path == path).values(**values))
 
 
