@@ -68,6 +68,8 @@ _ABOUT = {
     "image_size": "Edge of what the network sees, in pixels.",
     "tile": "Look at overlapping tiles of this edge, in pixels of the image; the worst decides. 0: at the whole image.",
     "tile_overlap": "Share of a tile's edge that its neighbour has in common with it, at least.",
+    "tta": "Also look at each image mirrored left to right, or in all four ways, and average: scans take twice or four "
+    "times as long.",
     "epochs": "Rounds through the training images, beside --head-epochs.",
     "batch_size": "Images per step.",
     "learning_rate": "Of Adam, for the head, at its highest; 0.001 where more learns.",

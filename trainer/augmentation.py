@@ -30,7 +30,9 @@ from vision.tiling import Tile
 
 def inspected(recipe: Recipe) -> Preprocessing:
     """What inspection will do to the images of a model of this recipe."""
-    return Preprocessing(size=recipe.image_size, tile=recipe.tile or None, tile_overlap=recipe.tile_overlap)
+    return Preprocessing(
+        size=recipe.image_size, tile=recipe.tile or None, tile_overlap=recipe.tile_overlap, flips=recipe.tta
+    )
 
 
 def build_augmentation(recipe: Recipe, preprocessing: Preprocessing, *, grey: bool = False) -> v2.Compose:

@@ -29,6 +29,7 @@ from trainer.errors import DatasetError
 from vision.checkpoint import METADATA_KEY, POSITIVE_INDEX, CheckpointInfo
 from vision.decode import read_image
 from vision.faults import StorageTrouble, Unreadable
+from vision.flips import Mirrored
 from vision.network import Network, layers_before
 from vision.novelty import Novelty
 from vision.onnx_runtime import CHECKPOINT_KEY, NOVELTY, PIXELS, SCORE
@@ -109,7 +110,8 @@ class _FromPixels(nn.Module):
 
     def __init__(self, network: Network, novelty: Novelty | None, preprocessing: Preprocessing) -> None:
         super().__init__()
-        self._features, self._head = layers_before(network, "head"), network.fc
+        self._features = Mirrored(layers_before(network, "head"), preprocessing.flips)
+        self._head = network.fc
         self._novelty = novelty
         # (pixel / 255 - mean) / std as one multiplication and one addition
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
@@ -117,9 +119,9 @@ class _FromPixels(nn.Module):
         self.register_buffer("offset", -mean / std)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        features = self._features(pixels.to(torch.float32) * self.scale + self.offset)
+        features, own = self._features(pixels.to(torch.float32) * self.scale + self.offset)
         scores = torch.softmax(self._head(features), dim=1)[:, POSITIVE_INDEX]
-        return (scores,) if self._novelty is None else (scores, self._novelty(features))
+        return (scores,) if self._novelty is None else (scores, self._novelty(own))
 
 
 def _graph(checkpoint: Checkpoint) -> onnx.ModelProto:

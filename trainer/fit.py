@@ -28,7 +28,7 @@ from trainer.learner import Learner
 from trainer.progress import OnStep, Step
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
-from trainer.tiles import worst_margins
+from trainer.tiles import inspected_margins
 from trainer.validation import ValidationImages
 from vision.checkpoint import POSITIVE_INDEX
 from vision.cores import usable_cores
@@ -94,8 +94,8 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
     network.load_state_dict(learner.kept_weights() if best is None else best)
     calibration = None
     if validation:
-        if fit.recipe.tile:
-            margins, truth = worst_margins(fit.dataset, fit.dataset.part("validation"), fit.recipe, network)
+        if fit.recipe.tile or fit.recipe.tta != "none":
+            margins, truth = inspected_margins(fit.dataset, fit.dataset.part("validation"), fit.recipe, network)
         else:
             logits, targets = learner.logits_on(validation.batches(lambda: None))
             margins, truth = margins_of(logits), targets.cpu().numpy() == POSITIVE_INDEX

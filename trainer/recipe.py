@@ -20,6 +20,7 @@ from trainer.errors import RecipeInvalid
 Schedule = Literal["cosine", "constant"]
 ClassWeighting = Literal["inverse", "none"]
 Precision = Literal["float32", "bfloat16", "auto"]
+Flips = Literal["none", "horizontal", "all"]  # as vision.preprocessing names them
 Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]  # as vision.network names them
 
 # Adam's step for a new head on frozen features, large enough for ten epochs to come close to a linear probe
@@ -44,6 +45,7 @@ class Recipe:
     image_size: int = 224  # pixels, the edge of the square that the network sees
     tile: int = 0  # pixels, the edge of the tiles of which an image's worst decides; 0: the image is looked at whole
     tile_overlap: float = 0.25  # share of that edge that neighbours have in common, at least
+    tta: Flips = "none"  # mirror images that inspection asks about as well, and averages: twice or four times the work
     epochs: int = 10
     batch_size: int = 32
     learning_rate: float = HEAD_LEARNING_RATE  # of the head, at its highest
@@ -222,4 +224,5 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "class_weighting": get_args(ClassWeighting),
     "precision": get_args(Precision),
     "train_from": get_args(Part),
+    "tta": get_args(Flips),
 }

@@ -32,7 +32,8 @@ from vision.checkpoint import POSITIVE_INDEX
 from vision.cores import usable_cores
 from vision.decode import read_image
 from vision.faults import StorageTrouble, Unreadable
-from vision.network import Network
+from vision.flips import Mirrored
+from vision.network import Network, layers_before
 from vision.preprocessing import Preprocessing
 from vision.runtime import Pixels
 from vision.tiling import Tile
@@ -132,18 +133,21 @@ def _most(classifier: LogisticRegression, features: Features) -> int:
     return int(classifier.decision_function(features).argmax())
 
 
-def worst_margins(
+def inspected_margins(
     dataset: Dataset, samples: Sequence[Sample], recipe: Recipe, network: Network
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(n,) and (n,): each image's largest logit margin over its tiles, as inspection decides, and is it defective?"""
+    """(n,) and (n,): each image's logit margin as inspection decides, and is it defective?
+
+    The largest of its tiles', each averaged over its mirror images, where the recipe has those.
+    """
     preprocessing, device = inspected(recipe), network.fc.weight.device
-    network.eval()
+    layers = Mirrored(layers_before(network.eval(), "head"), preprocessing.flips)
     margins = []
     for sample in samples:
         _, pixels = _tiles_of(dataset, sample, preprocessing)
         with torch.no_grad():
             parts = torch.split(torch.from_numpy(pixels), _TOGETHER)
-            logits = torch.cat([network(preprocessing.normalise(rows.to(device))) for rows in parts])
+            logits = torch.cat([network.fc(layers(preprocessing.normalise(rows.to(device)))[0]) for rows in parts])
         margins.append(float((logits[:, POSITIVE_INDEX] - logits[:, 1 - POSITIVE_INDEX]).max()))
     return np.array(margins), np.array([sample.is_defective for sample in samples])
 
@@ -187,6 +191,7 @@ def _tiles_of(dataset: Dataset, sample: Sample, preprocessing: Preprocessing) ->
         raise DatasetError(f"{path} cannot be read any more ({fault}); start again.") from fault
     if picture.sha256 != sample.sha256:
         raise DatasetError(f"{path} was changed since training began; start again.")
-    return tuple(preprocessing.tiles(picture.width, picture.height)), np.stack(
-        list(preprocessing.squares(picture.image))
-    )
+    stored = (picture.width, picture.height)
+    whole = (Tile(x=0, y=0, width=picture.width, height=picture.height),)
+    tiles = whole if preprocessing.tile is None else tuple(preprocessing.tiles(*stored))
+    return tiles, np.stack(list(preprocessing.squares(picture.image, stored)))

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # How many times longer than the square's edge a decoded picture's longer side has to be; None: as it is stored.
 _TIMES = {"reduced-2x": 2, "reduced": 1, "full": None}
+Flips = Literal["none", "horizontal", "all"]  # all: left to right, top to bottom, and both
+
 MAX_SIZE = 4096  # pixels: a larger edge is a damaged file or a typing error, not a network's input
 MAX_TILE = 2**15  # pixels
 MAX_OVERLAP = 0.75  # of a tile's edge: every pixel is then looked at sixteen times
@@ -49,6 +51,7 @@ class Preprocessing:
     # Edge of the tiles that are looked at one by one, in pixels of the upright picture; None: the whole picture.
     tile: int | None = None
     tile_overlap: float = 0.25  # share of a tile's edge that it has in common with its neighbour, at least
+    flips: Flips = "none"  # mirror images that are asked about as well, and averaged
     mean: tuple[float, float, float] = IMAGENET_MEAN  # per channel, pixels in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -61,6 +64,11 @@ class Preprocessing:
             raise PreprocessingError(
                 f"decode mode {self.decode!r} is unknown here (known: {', '.join(map(repr, _TIMES))}); a newer "
                 "inspectq may know it"
+            )
+        if self.flips not in get_args(Flips):
+            raise PreprocessingError(
+                f"flips {self.flips!r} are unknown here (known: {', '.join(map(repr, get_args(Flips)))}); a newer "
+                "inspectq may know them"
             )
         if not 1 <= self.size <= MAX_SIZE:
             raise PreprocessingError(f"size must be 1 to {MAX_SIZE} pixels, not {self.size}")
@@ -146,6 +154,8 @@ class Preprocessing:
             del values["decode"]
         if self.tile is None:
             del values["tile"], values["tile_overlap"]
+        if self.flips == "none":
+            del values["flips"]
         return values
 
     @classmethod

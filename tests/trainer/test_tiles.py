@@ -13,7 +13,7 @@ from trainer.dataset import Dataset, Sample
 from trainer.errors import DatasetError
 from trainer.opening import open_dataset
 from trainer.recipe import Recipe, report_recipe
-from trainer.tiles import DRAWN_OF_GOOD, Bag, choose, tiled, worst_margins
+from trainer.tiles import DRAWN_OF_GOOD, Bag, choose, inspected_margins, tiled
 from trainer.training import TrainingPlan, train
 from trainer.validation import held_out
 from vision.network import Network, build_network
@@ -146,7 +146,7 @@ def test_a_chosen_tile_is_seen_as_inspection_sees_it(recipe: Recipe, parts: Data
 
 def test_an_images_margin_is_that_of_its_worst_tile(dataset: Dataset, recipe: Recipe, network: Network) -> None:
     samples = dataset.part("validation")
-    margins, truth = worst_margins(dataset, samples, recipe, network)
+    margins, truth = inspected_margins(dataset, samples, recipe, network)
     assert list(truth) == [sample.is_defective for sample in samples]
     preprocessing = Preprocessing(size=32, tile=TILE)
     for sample, margin in zip(samples, margins, strict=True):
