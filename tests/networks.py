@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from db import checkpoints
 from db.engine import Engine, writing
 from db.models import ModelStatus
 from tests.rows import add_model
@@ -53,5 +54,7 @@ def add_random_model(
     """The same, registered and approved. Its digest."""
     digest = save_random_model(models_folder, bias=bias, pixels=pixels, tile=tile)
     with writing(engine) as session:
-        add_model(session, name=name, digest=digest).status = ModelStatus.APPROVED
+        checkpoints.set_status(
+            session, add_model(session, name=name, digest=digest), ModelStatus.APPROVED, actor="test"
+        )
     return digest

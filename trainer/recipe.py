@@ -167,10 +167,13 @@ def finetune_recipe(weights: str = "imagenet", *, images: int, **changes: Any) -
         "weights": weights,
         "train_from": "layer3",
         "learning_rate": 1e-3,
-        "depth_decay": 0.3,
+        "depth_decay": 0.4,
         "head_epochs": 1,
         "weight_decay": 0.02,
         "averaging": 0.99,
+        # A score is P(defective), which a weighted loss distorts. On solar cells it ranked no better (AUROC 0.944 and
+        # 0.941) and called more of them wrong at 0.5 (accuracy 0.886 and 0.898).
+        "class_weighting": "none",
         "patience": 5,
         "views": 0,
         "vertical_flip_probability": 0.5,

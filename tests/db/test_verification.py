@@ -218,7 +218,8 @@ def another(column: Column[Any], now: Any, drawn: int, word: str) -> Any:
         return (now or 0.0) + drawn / 2**20
     if isinstance(column.type, Integer | Boolean):
         return (now or 0) + 100 + drawn  # not the id, job or revision of another verdict: that the database refuses
-    return f"{now or ''}{word}"
+    length = getattr(column.type, "length", None)
+    return f"{word}{now or ''}"[:length]
 
 
 @settings(

@@ -14,6 +14,7 @@ from db.models import Checkpoint, Disposition, InspectionJob, InspectionResult, 
 from scheduler import comparing
 from scheduler.comparing import Comparing, compare_finished, compare_job
 from tests.rows import add_dataset, add_job, new_evaluation, verdicts
+from tests.tampering import tampering
 
 CLASSES = ("defective", "ok")
 
@@ -118,7 +119,7 @@ def test_the_newest_evaluation_by_the_jobs_own_runtime_is_the_measure_or_else_th
     add_evaluation(engine, drawn(40, 0.5, 6), split="validation")
     compare_job(engine, job)
     assert compared(engine, job).evaluation_id == newest
-    with writing(engine) as session:
+    with tampering(engine) as session:
         ran = update(InspectionResult).where(InspectionResult.job_id == other)
         session.execute(ran.values(engine="onnxruntime", precision="fp32"))
     compare_job(engine, other)
