@@ -31,8 +31,8 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 demo: $(STAMP) ## train, evaluate, scan and report on sample images, no service needed
 	@$(BIN)/inspectq demo
 
-test: $(STAMP) ## run the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the whole test suite, on every core (ARGS="tests/db -x")
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 faults: $(STAMP) ## the long fault storms, then the mutations that must not stand them (25 minutes; SEEDS="1 2 3")
 	@$(BIN)/python -m tests.storm.everything --postgresql $(SEEDS) --sqlite $(firstword $(SEEDS))

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.report import page
 from console.report.thumbnails import exhibit, explanation
 from console.report.wording import said_of_twins
 from db.paths import to_text
 from trainer.dataset import LEARNED_FROM, Dataset, Sample
-from trainer.label_errors import Doubt
+
+if TYPE_CHECKING:  # its module loads torch, which a report does without
+    from trainer.label_errors import Doubt
 
 MOST_PAIRS = 60  # two pictures each
 MOST_PAIRS_OF_ONE = 4  # of a cluster of twins: the next cluster has more to tell
@@ -19,7 +22,7 @@ MOST_DOUBTS = 60
 MOST_UNREADABLE = 200
 
 
-def write_dataset_report(dataset: Dataset, doubts: Sequence[Doubt] | None, out: Path) -> None:
+def write_dataset_report(dataset: Dataset, doubts: "Sequence[Doubt] | None", out: Path) -> None:
     """Write the page to `out`, one self-contained HTML file; `doubts` None: nobody looked for label errors.
 
     Raises Refused where `out` cannot be written.
@@ -27,7 +30,7 @@ def write_dataset_report(dataset: Dataset, doubts: Sequence[Doubt] | None, out: 
     page.write(dataset_page(dataset, doubts, made_at=datetime.now(UTC)), out)
 
 
-def dataset_page(dataset: Dataset, doubts: Sequence[Doubt] | None, *, made_at: datetime) -> str:
+def dataset_page(dataset: Dataset, doubts: "Sequence[Doubt] | None", *, made_at: datetime) -> str:
     """The page as text."""
     clusters = _clusters(dataset)
     root = to_text(str(dataset.root))

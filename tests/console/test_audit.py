@@ -98,9 +98,10 @@ def test_untouched_records_are_whole(engine: Engine, capsys: pytest.CaptureFixtu
             "Job 2: its images and its verdicts do not add up.",
         ),
         (
-            "INSERT INTO inspection_result SELECT 99, job_id, batch_id, 'z.jpg', revision, sha256, size, width, "
-            "height, score, label, disposition, reason_code, detail, checkpoint_id, operating_point_id, engine, "
-            "precision, device, worker, time, NULL, NULL FROM inspection_result WHERE path = 'c.jpg'",
+            "INSERT INTO inspection_result (id, path, job_id, batch_id, revision, disposition, checkpoint_id, "
+            "operating_point_id, engine, precision, device, worker, time) SELECT 99, 'z.jpg', job_id, batch_id, "
+            "revision, disposition, checkpoint_id, operating_point_id, engine, precision, device, worker, time "
+            "FROM inspection_result WHERE path = 'c.jpg'",
             {"jobs_that_do_not_add_up": [1]},
             "Batch 2 of job 1: 2 verdicts, 1 more than were recorded (z.jpg).",
         ),

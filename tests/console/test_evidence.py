@@ -234,11 +234,13 @@ def test_who_alters_the_bundle_and_its_checksums_is_found_by_what_it_says(
 ) -> None:
     typed("bundle", lot, "--out", tmp_path / "lot.zip")
     folder = unpacked(tmp_path / "lot.zip")
+    events = map(json.loads, (folder / "audit-events.jsonl").read_text(encoding="utf-8").splitlines())
+    submitted = next(event["event"] for event in events if event["actor"] == "m.keller")
     for name, old, new, words in (
         ("verdicts.csv", ",PASS,", ",FAIL,", "the limits say PASS"),
         ("operating-point.json", '"fail_from": 0.6', '"fail_from": 0.9', "the limits say REVIEW"),
         ("job.json", '"submitted": 5', '"submitted": 6', "does not account for all"),
-        ("audit-events.jsonl", '"m.keller"', '"nobody"', "event 5 was altered"),
+        ("audit-events.jsonl", '"m.keller"', '"nobody"', f"event {submitted} was altered"),
     ):
         before = (folder / name).read_text(encoding="utf-8")
         assert old in before

@@ -45,6 +45,7 @@ def row(**changes: Any) -> dict[str, Any]:
     }
     others = {"novelty": 1.5, "revision": 1, "result": 9, "time": datetime(2026, 3, 4, tzinfo=UTC)}
     others |= {"reused_from": None, "rejudged_from": None}
+    others |= {"tile_x": 0, "tile_y": 448, "tile_width": 448, "tile_height": 300}
     return {**texts, **numbers, **others, **changes}
 
 

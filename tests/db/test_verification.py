@@ -219,7 +219,8 @@ def another(column: Column[Any], now: Any, drawn: int, word: str) -> Any:
     if isinstance(column.type, Integer | Boolean):
         return (now or 0) + 100 + drawn  # not the id, job or revision of another verdict: that the database refuses
     length = getattr(column.type, "length", None)
-    return f"{word}{now or ''}"[:length]
+    changed = f"{word}{now or ''}"[:length]
+    return changed if changed != now else f"~{now}"[:length]
 
 
 @settings(
