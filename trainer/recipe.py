@@ -182,6 +182,8 @@ def finetune_recipe(weights: str = "imagenet", *, images: int, **changes: Any) -
     }
     if weights == "none":  # there is nothing to be careful with, and no head that could learn before
         start |= {"train_from": "stem", "depth_decay": 1.0, "head_epochs": 0}
+    if not changes.get("validation_share", start["validation_share"]):
+        start["patience"] = 0  # nothing tells when to stop
     wanted = {**start, **changes}
     batch = wanted.get("batch_size", Recipe.batch_size)
     steps_per_epoch = max(1.0, images * (1 - wanted["validation_share"]) / batch)

@@ -31,8 +31,14 @@ def test_fine_tuning_takes_about_as_many_steps_whatever_the_data_set(images: int
 
 
 def test_what_is_asked_for_goes_before_what_fine_tuning_would_choose() -> None:
-    recipe = finetune_recipe("some.pth", images=900, epochs=3, train_from="layer4", validation_share=0, patience=0)
-    assert (recipe.epochs, recipe.train_from, recipe.patience, recipe.weights) == (3, "layer4", 0, "some.pth")
+    recipe = finetune_recipe("some.pth", images=900, epochs=3, train_from="layer4", patience=2)
+    assert (recipe.epochs, recipe.train_from, recipe.patience, recipe.weights) == (3, "layer4", 2, "some.pth")
+
+
+def test_without_validation_images_fine_tuning_does_not_wait_for_them() -> None:
+    assert finetune_recipe(images=900, validation_share=0).patience == 0
+    with pytest.raises(RecipeInvalid, match="--patience"):
+        finetune_recipe(images=900, validation_share=0, patience=3)
 
 
 def test_fine_tuning_holds_images_out_and_keeps_its_best_epoch() -> None:
