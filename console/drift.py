@@ -2,31 +2,9 @@
 
 from typing import Any
 
+from db.drift import LOOKS, RATES
 from db.models import InspectionJob, JobDrift, JobState
 from scheduler.drift import Likeness
-
-_FIGURES = (
-    "likeness",
-    "sentence",
-    "images",
-    "reference_images",
-    "prevalence",
-    "plain_psi",
-    "psi",
-    "psi_limit",
-    "ks",
-    "ks_limit",
-    "far",
-    "reference_far",
-)
-_RATES = (
-    "defect_rate",
-    "sensitivity",
-    "specificity",
-    "corrected_rate",
-    "corrected_rate_lcl",
-    "corrected_rate_ucl",
-)
 
 
 def is_alarm(row: JobDrift | None) -> bool:
@@ -65,4 +43,4 @@ def drift_fields(row: JobDrift | None) -> dict[str, Any] | None:
     if row is None:
         return None
     evaluation = None if row.evaluation_id is None else f"e{row.evaluation_id}"
-    return {"evaluation": evaluation, **{name: getattr(row, name) for name in (*_FIGURES, *_RATES)}}
+    return {"evaluation": evaluation, **{name: getattr(row, name) for name in ("likeness", "sentence", *LOOKS, *RATES)}}

@@ -19,6 +19,27 @@ EDGES = tuple(
     1 / (1 + math.exp(-number * _STEP)) for number in range(round(-_OUTERMOST / _STEP), round(_OUTERMOST / _STEP) + 1)
 )
 CELLS = len(EDGES) + 1
+# What is stored of a comparison: of how the job looks, and of its share of defects.
+LOOKS = (
+    "images",
+    "reference_images",
+    "prevalence",
+    "plain_psi",
+    "psi",
+    "psi_limit",
+    "ks",
+    "ks_limit",
+    "far",
+    "reference_far",
+)
+RATES = (
+    "defect_rate",
+    "sensitivity",
+    "specificity",
+    "corrected_rate",
+    "corrected_rate_lcl",
+    "corrected_rate_ucl",
+)
 FAR = 1.0  # a novelty above it is far from anything seen in training
 
 _v_results = table("v_results", *(column(name) for name in ("job", "score", "novelty", "disposition")))

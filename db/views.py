@@ -4,6 +4,8 @@ The views are the documented interface: the README shows worked queries. They ar
 the SQL that SQLite and PostgreSQL share, and are made anew by every `inspectq db upgrade`.
 """
 
+from db.drift import LOOKS, RATES
+
 # Not as NOT EXISTS: PostgreSQL, whose statistics do not know a job of this minute, would take it for a single row
 # and compare each of its verdicts with each. This way it asks the unique key once for each verdict, whatever it knows.
 _IS_NEWEST_VERDICT = """r.revision = (
@@ -36,25 +38,6 @@ def _bounded(row: str, *figures: str) -> str:
     return ", ".join(f"{row}.{name} AS {name}" for name in names)
 
 
-_DRIFT_FIGURES = (
-    "images",
-    "reference_images",
-    "prevalence",
-    "plain_psi",
-    "psi",
-    "psi_limit",
-    "ks",
-    "ks_limit",
-    "far",
-    "reference_far",
-    "defect_rate",
-    "sensitivity",
-    "specificity",
-    "corrected_rate",
-    "corrected_rate_lcl",
-    "corrected_rate_ucl",
-)
-
 VIEWS = {
     # One row per image and job: the verdict that counts.
     "v_results": f"SELECT {_RESULT_COLUMNS} WHERE {_IS_NEWEST_VERDICT}",
@@ -79,7 +62,7 @@ SELECT counted.*, submitted - pass - fail - review - unreadable - cancelled AS o
     "v_job_drift": f"""
 SELECT j.id AS job, j.state AS state, j.revision AS revision, c.name AS model, d.evaluation_id AS evaluation,
     d.likeness AS likeness, d.sentence AS sentence, {
-        ", ".join(f"d.{name} AS {name}" for name in _DRIFT_FIGURES)
+        ", ".join(f"d.{name} AS {name}" for name in (*LOOKS, *RATES))
     }, d.created_at AS time
 FROM inspection_job j
 JOIN checkpoint c ON c.id = j.checkpoint_id
