@@ -6,6 +6,7 @@ per core, each with one thread, so that no thread ever waits for another. Otherw
 process computes.
 """
 
+import os
 import signal
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ from trainer.errors import DatasetError
 from trainer.recipe import Recipe
 from vision.checkpoint import POSITIVE_INDEX
 from vision.cores import usable_cores
+
+_NICENESS = 10  # of the processes that work ahead
 
 _ORDER = -1  # stands where an image's number stands in derived_seed: the epoch's order, no image
 
@@ -132,7 +135,7 @@ def _made(source: Source, draws: Iterable[list[Draw]], helpers: int, backbone: B
                 num_workers=helpers,  # torch gives each of them one thread
                 pin_memory=source.backbone.device.type == "cuda",
                 collate_fn=_Collation(backbone),
-                worker_init_fn=_leave_interrupts_to_parent,
+                worker_init_fn=_behave_as_helper,
                 generator=torch.Generator(),  # for seeds that nobody uses; the global one is left alone
             )
         )
@@ -153,6 +156,10 @@ class _Collation:
         return _Made(rows=rows if self._backbone is None else self._backbone(rows), targets=targets, fault=None)
 
 
-def _leave_interrupts_to_parent(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the parent alone decides what it means."""
+def _behave_as_helper(worker: int) -> None:
+    """Leave Ctrl-C, which reaches every process of the terminal, to the parent, and the cores where it needs them.
+
+    Layers that learn share their work among all cores; a helper that takes one away holds up the others as well.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)

@@ -26,7 +26,7 @@ class Learner:
         self._class_weights = class_weights.to(self._device)
         self._criterion = nn.CrossEntropyLoss(weight=self._class_weights, label_smoothing=recipe.label_smoothing)
         self.optimizer = torch.optim.Adam(
-            _groups(network, recipe), lr=recipe.learning_rate, decoupled_weight_decay=True
+            _groups(network, recipe), lr=recipe.learning_rate, decoupled_weight_decay=True, fused=True
         )
         self._average: AveragedModel | None = None
 
