@@ -1,6 +1,7 @@
 """Does every bad file end as a picture or as a reason, whatever it is, and cost its neighbours nothing?"""
 
 import collections
+import itertools
 import os
 import shutil
 import tempfile
@@ -135,25 +136,39 @@ Outcome = Picture | Unreadable
 
 
 def changing(path: Path, change: Callable[[Path, int], None]) -> Iterator[Outcome]:
-    """What reading gives, again and again, while another thread calls `change` with rising numbers."""
+    """What reading gives, again and again, while another thread calls `change` with rising numbers.
+
+    After every seventh change the file stays as it is for two readings, of which the second began after the change: a
+    busy machine may let the reader run at no other time than in the midst of one.
+    """
     stop = threading.Event()
+    readings = threading.Semaphore(0)
 
     def keep_changing() -> None:
-        number = 0
-        while not stop.is_set():
+        for number in itertools.count():
             change(path, number)
-            number += 1
+            if number % 7 == 0:
+                while readings.acquire(blocking=False):
+                    pass  # those of before
+            if stop.is_set():
+                return
+            if number % 7 == 0:
+                readings.acquire()
+                readings.acquire()
 
     writer = threading.Thread(target=keep_changing)
     writer.start()
     try:
         for _ in range(3000):
             try:
-                yield read_image(path)
+                outcome: Outcome = read_image(path)
             except Unreadable as fault:
-                yield fault
+                outcome = fault
+            readings.release()
+            yield outcome
     finally:
         stop.set()
+        readings.release(2)
         writer.join()
 
 
