@@ -146,6 +146,11 @@ class StormCluster:
             for line in process.launch.log.read_text(encoding="utf-8", errors="replace").splitlines()
         )
 
+    def tell(self) -> None:
+        """What each service said last."""
+        for process in self.services:
+            print(f"--- {process.launch.name}\n{process.log_tail()}", file=sys.stderr)
+
     def _process(self, name: str, *arguments: str) -> LocalProcess:
         command = [sys.executable, "-m", "console.cli", *arguments]
         log = self.folder / f"{name}.log"

@@ -124,6 +124,8 @@ def storm(plan: Plan, folder: Path) -> Outcome:
             max_faults=int(SETTINGS["INSPECTQ_MAX_ATTEMPTS"]),
             messages_left=cluster.messages_left(),
         )
+        if wrong:
+            cluster.tell()
         outcome = Outcome(plan=plan, violations=wrong, seconds=time.monotonic() - began)
         _measure(outcome, cluster, job, strikes)
         return outcome

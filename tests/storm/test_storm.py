@@ -10,6 +10,7 @@ from tests.storm.mutations import MUTATIONS, mutated_source
 from tests.storm.run import Plan, storm
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not redis_programs() or postgres_programs() is None, reason="needs Redis and PostgreSQL")
 def test_a_short_storm_is_stood(server_folder: Path) -> None:
     folder = server_folder / "storm"
