@@ -4,6 +4,10 @@ A trained network is surer than it should be. Dividing its logits by one number,
 it has not learned from, mends most of that and changes no ranking and no verdict at 0.5 (Guo et al. 2017, "On
 Calibration of Modern Neural Networks"). The head's weights are divided by it, so that every runtime's scores are
 calibrated without knowing of it.
+
+Images that are all on the right side would ask for certainty without end. They are fitted to what so few of them can
+show, (n + 1) / (n + 2) instead of 1 for n images of a class (Platt 1999, "Probabilistic Outputs for Support Vector
+Machines"), and never so that a score becomes exactly 0 or 1: limits could not tell such images apart.
 """
 
 from dataclasses import dataclass
@@ -21,8 +25,9 @@ from vision.network import Network
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# As natural logarithms: from 1/20 to 20. Images that are all ranked rightly would ask for zero.
-_COLDEST, _HOTTEST = -3.0, 3.0
+_WIDEST = 20.0  # the temperature lies between this and its inverse, but for the next line
+# What the largest margin may become: float32 tells P(defective) from 1 up to 16.6, and new images lie further out.
+_LARGEST_MARGIN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +42,17 @@ class Calibration:
 
 def calibrate(margins: Floats, truth: Bools) -> Calibration:
     """Fit the temperature to margins (n,), the logit of defective less that of good, and truth (n,), n >= 1."""
-    signs = np.where(truth, 1.0, -1.0)
+    defective = int(truth.sum())
+    good = len(truth) - defective
+    wanted = np.where(truth, (defective + 1) / (defective + 2), 1 / (good + 2))
 
     def loss(logarithm: float) -> float:
-        return float(np.logaddexp(0, -signs * margins / np.exp(logarithm)).mean())
+        colder = margins / np.exp(logarithm)
+        return float((np.logaddexp(0, colder) - wanted * colder).mean())
 
-    fitted = minimize_scalar(loss, bounds=(_COLDEST, _HOTTEST), method="bounded")
-    temperature = float(np.exp(fitted.x))
+    coldest = max(1 / _WIDEST, float(np.abs(margins).max()) / _LARGEST_MARGIN)
+    bounds = (np.log(coldest), np.log(_WIDEST * max(1.0, coldest)))
+    temperature = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
     return Calibration(
         temperature=temperature,
         images=len(truth),

@@ -25,9 +25,24 @@ def test_the_temperature_that_was_there_is_found(temperature: float) -> None:
     assert found.ece_after <= found.ece_before + 1e-3
 
 
-def test_images_that_are_all_right_do_not_ask_for_certainty_without_end() -> None:
-    found = calibrate(np.array([-3.0, -2.0, 2.0, 3.0]), np.array([False, False, True, True]))
-    assert 1 / 21 < found.temperature < 0.06
+def test_images_that_are_all_right_show_no_more_than_so_few_can() -> None:
+    found = calibrate(np.array([-2.0, -2.0, 2.0, 2.0]), np.array([False, False, True, True]))
+    assert expit(2.0 / found.temperature) == pytest.approx(3 / 4, abs=1e-3)  # (2 + 1) / (2 + 2)
+
+
+def test_a_better_ranking_on_more_images_is_trusted_more() -> None:
+    margins = np.random.default_rng(3).uniform(0.5, 6.0, 400)
+    few = calibrate(np.concatenate([margins[:30], -margins[:30]]), np.repeat([True, False], 30))
+    many = calibrate(np.concatenate([margins, -margins]), np.repeat([True, False], 400))
+    assert many.temperature < few.temperature
+
+
+@pytest.mark.parametrize("furthest", [6.0, 40.0, 1000.0])
+def test_scores_that_differed_still_differ_in_single_precision(furthest: float) -> None:
+    margins = np.linspace(0.5, furthest, 200)
+    found = calibrate(np.concatenate([margins, -margins]), np.repeat([True, False], 200))
+    scores = torch.sigmoid(torch.tensor(margins / found.temperature, dtype=torch.float32))
+    assert float(scores.max()) < 1.0
 
 
 def test_a_cooled_networks_margins_are_divided_and_nothing_else() -> None:
