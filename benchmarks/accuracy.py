@@ -5,7 +5,8 @@
 
 Every data set, seed and recipe is one `inspectq train` with the same words, but for where the images lie. A set
 without a split of its own is split by the seed. OUT keeps the models and their evaluations, and a run that is there
-already is not made again: interrupt it and go on later.
+already is not made again: interrupt it and go on later. With --flips every fine-tuned model is also asked about mirror
+images, as `inspectq train --tta` would have it asked: what they bring, and what they cost.
 """
 
 import argparse
@@ -13,13 +14,21 @@ import json
 import shlex
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import click
+
 from benchmarks.homes import Home
 from benchmarks.machine import described
+from console.options import chosen_dataset, dataset_options
+from trainer.dataset import Dataset
+from trainer.evaluation import Judging, judge
+from vision.flips import MIRRORED
+from vision.saved_network import load_checkpoint
+from vision.torch_runtime import TorchRuntime
 
 RECIPES = ("report", "finetune")
 
@@ -54,8 +63,16 @@ def main() -> None:
             print(f"{run.model} …", flush=True)
             told = train(home, run, sets[run.data], options)
             made.write_text(json.dumps(told, indent=2))
+    asked = [run for run in runs if run.recipe == "finetune"] if options.flips else []
+    for run in asked:
+        made = flips_file(home, run)
+        if not made.exists():
+            print(f"{run.model} and mirror images …", flush=True)
+            made.write_text(json.dumps(list(flips(home, run, sets[run.data])), indent=2))
     print(f"{described()}\n")
     print("\n".join(table(home.folder.parent, runs)))
+    if asked:
+        print("\n" + "\n".join(flips_table(home, asked)))
 
 
 def parse() -> argparse.Namespace:
@@ -65,6 +82,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--set", nargs=2, action="append", required=True, metavar=("NAME", "WORDS"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--flips", action="store_true", help="also ask about mirror images")
     return parser.parse_args()
 
 
@@ -78,9 +96,52 @@ def train(home: Home, run: Run, words: Sequence[str], options: argparse.Namespac
     return {
         **told,
         "seconds": (ended - began).total_seconds(),
+        "digest": shown["digest"],
         "recipe": shown["recipe"],
         "best_epoch": shown["best_epoch"],
     }
+
+
+def flips_file(home: Home, run: Run) -> Path:
+    return home.folder.parent / f"{run.model}.flips.json"
+
+
+def flips(home: Home, run: Run, words: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """For each way of asking: the figures on the test images, and milliseconds an image."""
+    dataset: Dataset = _opened.main([*words, "--split-seed", str(run.seed)], standalone_mode=False)
+    digest = json.loads((home.folder.parent / f"{run.model}.json").read_text())["digest"]
+    model = load_checkpoint(home.models / f"{digest}.safetensors", digest)
+    for way in MIRRORED:
+        info = replace(model.info, preprocessing=replace(model.info.preprocessing, flips=way))
+        outcome = judge(TorchRuntime(replace(model, info=info), "cpu"), digest, dataset, Judging(device="cpu"))
+        metrics = outcome.metrics
+        yield {
+            "flips": way,
+            "accuracy": metrics.accuracy,
+            "auroc": metrics.auroc,
+            "recall": metrics.per_class[0].recall,
+            "false_alarm_rate": metrics.false_alarm_rate,
+            "milliseconds": 1000 * outcome.seconds / metrics.samples,
+        }
+
+
+@click.command()
+@dataset_options
+def _opened(**options: Any) -> Dataset:
+    return chosen_dataset(options)
+
+
+def flips_table(home: Home, runs: Sequence[Run]) -> Iterator[str]:
+    """Markdown: means over the seeds."""
+    columns = ("accuracy", "auroc", "recall", "false_alarm_rate", "milliseconds")
+    yield "| set | mirror images | accuracy | AUROC | recall | false alarms | ms an image |"
+    yield f"|{' --- |' * (len(columns) + 2)}"
+    for data in dict.fromkeys(run.data for run in runs):
+        told = [json.loads(flips_file(home, run).read_text()) for run in runs if run.data == data]
+        for ways in zip(*told, strict=True):
+            *rates, milliseconds = (statistics.mean(way[column] for way in ways) for column in columns)
+            shown = " | ".join(f"{rate:.4f}" for rate in rates)
+            yield f"| {data} | {ways[0]['flips']} | {shown} | {milliseconds:.0f} |"
 
 
 def table(folder: Path, runs: Sequence[Run]) -> Iterator[str]:

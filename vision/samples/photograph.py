@@ -36,11 +36,14 @@ class Photograph:
     jpeg_quality: int  # 88 to 95: what the camera would have stored it with
 
 
-def draw_photograph(seed: int, index: int, size: int = 320, *, station: bool = False) -> Photograph:
+def draw_photograph(
+    seed: int, index: int, size: int = 320, *, station: bool = False, severity: str | None = None
+) -> Photograph:
     """Draw photograph `index` (0, 1, 2, …) of the series `seed`; the same arguments give the same pixels.
 
     At a `station` one product lies in a fixture under one lamp, as at the end of a line: what differs from one
     photograph to the next is the part's play, its finish, dust, exposure, noise, and the defects.
+    `severity`: one of SEVERITIES, for all defects; None: each has its own.
 
     Raises ValueError when `seed` or `index` is negative or `size` is below 32 pixels.
     """
@@ -52,17 +55,17 @@ def draw_photograph(seed: int, index: int, size: int = 320, *, station: bool = F
     part = str(scene.choice(list(PARTS)))
     piece = PARTS[part](scene, lay_down(scene, size, rng if station else None))
     piece = _handled(rng, piece)
-    defect = severity = ""
+    defect = ""
     if is_defective(seed, index):
         defect = str(rng.choice(list(DEFECTS)))
-        severity, strength = _severity(rng)
-        piece = DEFECTS[defect](rng, piece, strength)
+        severity = severity or _drawn_severity(rng)
+        piece = DEFECTS[defect](rng, piece, rng.uniform(*SEVERITIES[severity][1:]))
     return Photograph(
         pixels=photograph(rng, piece, scene),
         label=DEFECTIVE if defect else OK,
         part=part,
         defect=defect,
-        severity=severity,
+        severity=(severity or "") if defect else "",
         jpeg_quality=int(rng.integers(88, 96)),
     )
 
@@ -74,10 +77,8 @@ def is_defective(seed: int, index: int) -> bool:
     return position == int(np.random.default_rng([seed, block, BLOCK]).integers(BLOCK))
 
 
-def _severity(rng: Rng) -> tuple[str, float]:
-    name = str(rng.choice(list(SEVERITIES), p=[share for share, _, _ in SEVERITIES.values()]))
-    _, low, high = SEVERITIES[name]
-    return name, rng.uniform(low, high)
+def _drawn_severity(rng: Rng) -> str:
+    return str(rng.choice(list(SEVERITIES), p=[share for share, _, _ in SEVERITIES.values()]))
 
 
 def _handled(rng: Rng, piece: Workpiece) -> Workpiece:
