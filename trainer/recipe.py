@@ -20,6 +20,7 @@ from trainer.errors import RecipeInvalid
 Schedule = Literal["cosine", "constant"]
 ClassWeighting = Literal["inverse", "none"]
 Precision = Literal["float32", "bfloat16", "auto"]
+Framing = Literal["crop", "whole"]
 Flips = Literal["none", "horizontal", "all"]  # as vision.preprocessing names them
 Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]  # as vision.network names them
 
@@ -70,8 +71,12 @@ class Recipe:
     rotation_degrees: float = 10.0  # drawn from -x to +x
     flip_probability: float = 0.5  # left to right
     vertical_flip_probability: float = 0.0  # top to bottom
-    # Share of the area that a random crop keeps. Near 1: a defect at the part's edge must not be cropped
-    # away from an image that is labelled defective.
+    quarter_turn_probability: float = 0.0  # turned by 90 degrees
+    # crop: turned in its square, then cropped, so that an edge may be lost. whole: turned and scaled so that no part of
+    # the picture is lost, at the price of showing it smaller than inspection does.
+    framing: Framing = "crop"
+    # Share of the area that a random crop keeps; framed whole, of the square that the picture fills. Near 1: a defect
+    # at the part's edge must not be cropped away from an image that is labelled defective.
     crop_scale_min: float = 0.9
     crop_ratio_max: float = 1.05  # width / height of the crop, from 1/x to x
     jitter_brightness: float = 0.1  # factor from 1 - x to 1 + x, like contrast and saturation
@@ -214,6 +219,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("rotation_degrees", 0, 180),
     ("flip_probability", 0, 1),
     ("vertical_flip_probability", 0, 1),
+    ("quarter_turn_probability", 0, 1),
     ("crop_scale_min", 0.01, 1),
     ("crop_ratio_max", 1, 4),
     ("jitter_brightness", 0, 1),
@@ -230,4 +236,5 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
     "train_from": get_args(Part),
     "tta": get_args(Flips),
+    "framing": get_args(Framing),
 }

@@ -99,10 +99,68 @@ def test_drawing_leaves_the_global_generator_as_it_was(dataset: Dataset, small_r
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_without_anything_at_random_it_is_what_inspection_sees(dataset: Dataset, small_recipe: Recipe) -> None:
+def lit_corner(folder: Path, edge: int, spot: int) -> None:
+    """Two images of each class, black but for a white square in the upper left corner."""
+    pixels = np.zeros((edge, edge, 3), np.uint8)
+    pixels[:spot, :spot] = 255
+    for split in ("train", "test"):
+        for name in ("defective", "ok"):
+            (folder / split / name).mkdir(parents=True)
+            Image.fromarray(pixels).save(folder / split / name / "a.png")
+
+
+def lit_share(tmp_path: Path, recipe: Recipe, views: range) -> np.ndarray:
+    """What each view shows of the white corner, as a share of what inspection shows of it at the view's scale."""
+    dataset = open_dataset(tmp_path)
+    shares = []
+    for view in views:
+        seen = drawn(dataset, recipe, view).pixels[0].numpy().astype(float)
+        white, black = (seen.min(axis=0) > 200).sum(), (seen.max(axis=0) < 40).sum()
+        shares.append((white / (white + black)) / (24**2 / 192**2))
+    return np.array(shares)
+
+
+def test_framed_whole_no_view_loses_what_lies_in_a_corner(tmp_path: Path, small_recipe: Recipe) -> None:
+    lit_corner(tmp_path, 192, 24)
+    still = dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
+    strong = replace(
+        small_recipe, image_size=192, rotation_degrees=15, quarter_turn_probability=0.5, crop_scale_min=0.8, **still
+    )
+    whole = lit_share(tmp_path, replace(strong, framing="whole"), range(1, 40))
+    assert whole.min() > 0.8  # the rest is half-lit pixels along its edges
+    assert lit_share(tmp_path, replace(strong, framing="crop"), range(1, 40)).min() < 0.2
+
+
+def test_quarter_turns_show_every_side_up(tmp_path: Path, small_recipe: Recipe) -> None:
+    lit_corner(tmp_path, 64, 16)
+    still = dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
+    turning = replace(
+        small_recipe,
+        image_size=64,
+        rotation_degrees=0,
+        flip_probability=0.5,
+        vertical_flip_probability=0.5,
+        quarter_turn_probability=0.5,
+        crop_scale_min=1,
+        crop_ratio_max=1,
+        **still,
+    )
+    corners = {
+        tuple(int(seen[0, row, column]) for row in (8, -8) for column in (8, -8))
+        for view in range(1, 40)
+        for seen in [drawn(open_dataset(tmp_path), turning, view).pixels[0].numpy()]
+    }
+    assert corners == {(255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 0, 0, 255)}
+
+
+@pytest.mark.parametrize("framing", ["crop", "whole"])
+def test_without_anything_at_random_every_framing_is_what_inspection_sees(
+    dataset: Dataset, small_recipe: Recipe, framing: str
+) -> None:
     still = replace(
         small_recipe,
         image_size=64,
+        framing=framing,
         rotation_degrees=0,
         flip_probability=0,
         crop_scale_min=1,
