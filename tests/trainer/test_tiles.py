@@ -13,7 +13,7 @@ from trainer.dataset import Dataset, Sample
 from trainer.errors import DatasetError
 from trainer.opening import open_dataset
 from trainer.recipe import Recipe, report_recipe
-from trainer.tiles import DRAWN_OF_GOOD, Bag, choose, inspected_margins, tiled
+from trainer.tiles import DRAWN, Bag, choose, inspected_margins, tiled
 from trainer.training import TrainingPlan, train
 from trainer.validation import held_out
 from vision.network import Network, build_network
@@ -124,7 +124,7 @@ def test_of_a_good_image_there_is_one_hard_tile_and_places_drawn_anew_in_every_v
 ) -> None:
     good = [sample for sample in parts.part("train") if not sample.is_defective]
     paths = {sample.path for sample in dataset.part("train") if not sample.is_defective}
-    assert len(good) == len(paths) * (1 + DRAWN_OF_GOOD)
+    assert len(good) == len(paths) * (1 + DRAWN)
     assert len([sample for sample in good if sample.tile is not None]) == len(paths)
     images = AugmentedImages(parts.root, parts.part("train"), recipe)
     number = next(at for at, sample in enumerate(parts.part("train")) if sample.tile is None)
