@@ -105,7 +105,10 @@ def test_a_box_that_stands_twice_is_one(root: Path, tmp_path: Path) -> None:
         (f"{HEADER}{FIRST},nan,2,3,4\n", "line 2 of .*: x is 'nan', which is no number"),
         (f"{HEADER}{FIRST},1,2,0,4\n", "line 2 of .*: a box of 0 x 4 pixels is empty"),
         (f"{HEADER}{FIRST},1,2,3,-4\n", "line 2 of .*: a box of 3 x -4 pixels is empty"),
-        (f"{HEADER}{FIRST},70,2,3,4\n", r"line 2 of .*: the box reaches from \(70, 2\) to \(73, 6\), out of .* 72 x 72"),
+        (
+            f"{HEADER}{FIRST},70,2,3,4\n",
+            r"line 2 of .*: the box reaches from \(70, 2\) to \(73, 6\), out of .* 72 x 72",
+        ),
         (f"{HEADER}{FIRST},-1,2,3,4\n", r"line 2 of .*: the box reaches from \(-1, 2\)"),
         (f"{HEADER}{FIRST},1e300,2,3,4\n", "line 2 of .*, out of "),
         (f"{HEADER}{GOOD},1,2,3,4\n", "line 2 of .*part 00.png is labelled 'ok' and has a box here: which is right"),
@@ -138,7 +141,10 @@ def test_what_cannot_be_right_in_a_table_is_refused_by_line(root: Path, tmp_path
         (coco({"image_id": 1, "bbox": [10**400, 2, 3, 4]}), "annotation 70 of .*: x is 10+, which is no number"),
         (coco({"image_id": 1, "bbox": [1, 2, 3, 0]}), "annotation 70 of .*: a box of 3 x 0 pixels is empty"),
         (coco({"image_id": 3, "bbox": [1, 2, 3, 4]}), "annotation 70 of .* is labelled 'ok' and has a box here"),
-        (coco({"image_id": 4, "bbox": [1, 2, 3, 4]}), "annotation 70 of .*: train/elsewhere.png is not in the data set"),
+        (
+            coco({"image_id": 4, "bbox": [1, 2, 3, 4]}),
+            "annotation 70 of .*: train/elsewhere.png is not in the data set",
+        ),
         (
             coco({"image_id": 1, "bbox": [1, 2, 3, 4]}, width=144, height=72),
             "annotation 70 of .* has 144 x 72 pixels there, and 72 x 72 when it is upright",
