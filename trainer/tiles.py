@@ -7,10 +7,11 @@ Tsochantaridis and Hofmann 2003, "Support vector machines for multiple-instance 
 that are least like any of a good image: a defect is what good parts do not have. No classifier chooses in an image that
 it has learned from: it would find its former choice again.
 
-In an image with boxes around its defects the choice is among the tiles that show one of them well. These tiles are
-known, so they also tell where to begin in the other images: with the one most like them, among the tiles least like any
-of a good image. Where no box touches an image that has some is not learned from, not as good either: who draws boxes
-overlooks the second scratch, and a network that was taught to pass it would.
+In an image with boxes around its defects the choice is among the tiles that show one of them well, and these are
+learned from when the others are chosen. Boxes also try the choice that was made without them: where it missed most of
+them it found something else that defective images have in common, and begins anew in the images without boxes, with the
+tile most like the boxed ones among the strangest. What lies outside all boxes of an image is not learned from, not even
+as good: who draws boxes overlooks the second scratch, and a network that was taught to pass it would.
 
 What is learned from is then one tile of each defective image, and of each good one the tile that was hardest to tell
 from a defect, and places drawn anew in every view: anywhere in a good image, around the boxes of a defective one.
@@ -51,6 +52,7 @@ ROUNDS = 10  # of choosing and learning, at most
 FOLDS = 4  # of the defective images
 STRANGE_SHARE = 0.2  # of a defective image's tiles, with which it begins
 STRANGE_LEAST = 3  # of them, where boxes of other images say which one it is
+TRUSTED_SHARE = 0.5  # of the images with boxes, in which the choice without them finds one
 REGULARISATION = 0.01  # scikit-learn's C: there are few defective tiles for 512 features
 DRAWN = 3  # tiles of each good image, and of each with boxes, whose place is drawn, beside the chosen one
 GOOD_TILES = 20_000  # that the classifier learns from and compares with, at most
@@ -96,11 +98,10 @@ def choose(bags: Sequence[Bag], *, seed: int) -> list[Tile]:
     scaler = StandardScaler().fit(good)
     good = scaler.transform(good)
     defective = [_scaled(bag, scaler) for bag in learned if bag.sample.is_defective]
-    picks = list(_first(defective, good))
-    for _ in range(ROUNDS):
-        before, picks = picks, list(_chosen_by_others(defective, picks, good))
-        if all(np.array_equal(one, other) for one, other in zip(before, picks, strict=True)):
-            break
+    strangest = [_strangest(bag.features, good, least=1) for bag in defective]
+    picks = _until_it_stands([replace(bag, shown=()) for bag in defective], strangest, good)
+    if any(bag.shown for bag in defective):
+        picks = _until_it_stands(defective, list(_begun_with_boxes(defective, picks, good)), good)
     classifier = _fitted(defective, picks, good)
     own = iter(picks)
     return [
@@ -117,15 +118,26 @@ def _scaled(bag: Bag, scaler: StandardScaler) -> Bag:
     return replace(bag, features=scaler.transform(bag.features))
 
 
-def _first(defective: Sequence[Bag], good: Features) -> Iterator[Picks]:
-    """What the choice begins with in each image."""
+def _until_it_stands(defective: Sequence[Bag], picks: list[Picks], good: Features) -> list[Picks]:
+    """The choice that begins with `picks`."""
+    for _ in range(ROUNDS):
+        before, picks = picks, list(_chosen_by_others(defective, picks, good))
+        if all(np.array_equal(one, other) for one, other in zip(before, picks, strict=True)):
+            break
+    return picks
+
+
+def _begun_with_boxes(defective: Sequence[Bag], picks: Sequence[Picks], good: Features) -> Iterator[Picks]:
+    """What the choice begins with where there are boxes; `picks` is how it stood without."""
     known = {number: np.unique(np.concatenate(bag.shown)) for number, bag in enumerate(defective) if bag.shown}
-    classifier = _fitted([defective[number] for number in known], list(known.values()), good) if known else None
+    found = sum(picks[number][0] in tiles for number, tiles in known.items())
+    lost = found < TRUSTED_SHARE * len(known)
+    classifier = _fitted([defective[number] for number in known], list(known.values()), good) if lost else None
     for number, bag in enumerate(defective):
         if number in known:
             yield known[number]
         elif classifier is None:
-            yield _strangest(bag.features, good, least=1)
+            yield picks[number]
         else:
             strangest = _strangest(bag.features, good, least=STRANGE_LEAST)
             yield strangest[[classifier.decision_function(bag.features[strangest]).argmax()]]
