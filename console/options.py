@@ -167,6 +167,7 @@ def chosen_dataset(options: dict[str, Any], *, needed: tuple[str, ...] = ("train
         part_twins=options.pop("part_twins"),
         needed=needed,
         limits=Limits(max_pixels=settings().max_pixels, max_bytes=settings().max_bytes),
+        boxes=options.pop("boxes", None),
     )
     return opened(folder, reading)
 

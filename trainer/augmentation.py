@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode, v2
 
+from trainer.boxes import Box, starts_around
 from trainer.dataset import Sample
 from trainer.recipe import Recipe
 from vision.decode import Picture, read_image
@@ -174,7 +175,7 @@ class AugmentedImages(TorchDataset[Drawn]):
             return self._lost(sample, "was changed")
         augment = self._augment[is_grey(picture.image)]
         if self._inspected.tile is not None:
-            tiles = [sample.tile or self._drawn_tile(picture, view, draw.image) for view in draw.views]
+            tiles = [sample.tile or self._drawn_tile(sample.around, picture, view, draw.image) for view in draw.views]
             if as_inspected:
                 views = self._inspected.apply_to(tiles[0], picture.image)[np.newaxis]
             else:
@@ -199,12 +200,17 @@ class AugmentedImages(TorchDataset[Drawn]):
     def _largest(self) -> int:
         return _LARGEST_SQUARE * self._inspected.size
 
-    def _drawn_tile(self, picture: Picture, view: int, image: int) -> Tile:
-        """Anywhere in the picture."""
+    def _drawn_tile(self, around: tuple[Box, ...], picture: Picture, view: int, image: int) -> Tile:
+        """Anywhere in the picture, or around one of the boxes."""
         edge = self._inspected.tile or 0
         generator = np.random.default_rng(derived_seed(self._seed, view, image, _PLACE))
         width, height = min(edge, picture.width), min(edge, picture.height)
-        x, y = (int(generator.integers(spare + 1)) for spare in (picture.width - width, picture.height - height))
+        across, down = (0, picture.width - width), (0, picture.height - height)
+        if around:
+            box = around[int(generator.integers(len(around)))]
+            across = starts_around(box.x, box.width, width, across[1])
+            down = starts_around(box.y, box.height, height, down[1])
+        x, y = (int(generator.integers(first, last + 1)) for first, last in (across, down))
         return Tile(x=x, y=y, width=width, height=height)
 
     def _sharp(self, picture: Picture, tile: Tile | None) -> Any:

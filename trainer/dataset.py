@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.display import shown
+from trainer.boxes import Box
 from vision.tiling import Tile
 
 SPLITS = ("train", "test")
@@ -38,6 +39,8 @@ class Sample:
     split: str
     sha256: str  # of the file's bytes
     tile: Tile | None = None  # the part that is learned from, where images are learned from in parts
+    boxes: tuple[Box, ...] = ()  # that people drew around its defects, sorted; perhaps not around all of them
+    around: tuple[Box, ...] = ()  # what is learned from is drawn around one of these; none: anywhere
     group: str | None = None  # by the group rule; None: it stands alone
     signature: bytes = field(default=b"", repr=False)  # as vision.signature makes it
     unit: str | None = None  # images of one unit (a group, twins) never stand on two sides of a split drawn here
@@ -70,6 +73,18 @@ class NearTwin:
     first: str
     second: str
     similarity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnBoxes:
+    """The boxes that a model learns from: the same images with other boxes are another training.
+
+    Not part of the fingerprint, which says of evaluations, too, which images and labels they were on.
+    """
+
+    boxes: int
+    boxed_images: int
+    boxes_sha256: str  # over the sorted (path, x, y, width, height) of every box
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +141,20 @@ class Dataset:
     def part(self, split: str | None) -> tuple[Sample, ...]:
         """The samples of one split, or all of them."""
         return tuple(sample for sample in self.samples if split in (None, sample.split))
+
+    @property
+    def drawn_boxes(self) -> DrawnBoxes | None:
+        """Those in images that are learned from; None where there are none."""
+        boxed = [sample for sample in self.samples if sample.boxes and sample.split in LEARNED_FROM]
+        if not boxed:
+            return None
+        digest = hashlib.sha256()
+        for sample in sorted(boxed, key=lambda sample: os.fsencode(sample.path)):
+            for box in sample.boxes:
+                numbers = f"{box.x} {box.y} {box.width} {box.height}"
+                digest.update(os.fsencode(sample.path) + b"\0" + numbers.encode() + b"\n")
+        boxes = sum(len(sample.boxes) for sample in boxed)
+        return DrawnBoxes(boxes=boxes, boxed_images=len(boxed), boxes_sha256=digest.hexdigest())
 
     def counts(self) -> tuple[ClassCount, ...]:
         found = Counter((sample.split, sample.label) for sample in self.samples)

@@ -18,6 +18,10 @@ class LabelsError(DatasetError):
     """The labels file cannot be read, or does not say which column is which."""
 
 
+class BoxesError(DatasetError):
+    """The file of boxes cannot be read, or says what cannot be true of these images."""
+
+
 class ClassesUnclear(DatasetError):
     """It cannot be told which class is the defective one: a person has to say it with --positive."""
 

@@ -15,7 +15,8 @@ from trainer.classes import find_positive
 from trainer.dataset import SPLITS, Entry
 from trainer.errors import ClassesUnclear, DatasetError
 from trainer.grouping import GroupRule
-from trainer.labels import Condition, LabelRow, LabelsFile, read_labels
+from trainer.labels import Condition, LabelsFile, read_labels
+from trainer.table import located
 from vision.decode import DEFAULT_LIMITS, Limits
 from vision.suffixes import IMAGE_SUFFIXES
 
@@ -35,6 +36,7 @@ class Reading:
     part_twins: bool = False  # the split is drawn as if twins were strangers, like those of published figures
     needed: tuple[str, ...] = SPLITS  # the splits that must hold both classes
     limits: Limits = DEFAULT_LIMITS
+    boxes: Path | None = None  # a file of boxes around defects, as trainer.box_file reads it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ def _by_labels_file(root: Path, file: LabelsFile, reading: Reading) -> Found:
     entries: dict[str, Entry] = {}
     for row in rows:
         label = row.label if condition is None else _BY_CONDITION[not condition.holds(row)]
-        entry = Entry(path=_located(root, file.path, row), label=label, split="", group=row.group)
+        entry = Entry(path=located(root, file.path, row.path), label=label, split="", group=row.group)
         if entries.setdefault(entry.path, entry).label != label:
             raise DatasetError(
                 f"line {row.line} of {file.path}: {row.path} is labelled {label!r} here and "
@@ -135,14 +137,6 @@ def _by_labels_file(root: Path, file: LabelsFile, reading: Reading) -> Found:
         drawn=True,
         positive=reading.positive if condition is None else _BY_CONDITION[0],
     )
-
-
-def _located(root: Path, labels: Path, row: LabelRow) -> str:
-    """The row's path relative to `root`: written relative to it, or to the labels file's own folder."""
-    for base in (root, labels.parent):
-        if (base / row.path).is_file():
-            return Path(os.path.relpath(base / row.path, root)).as_posix()
-    return Path(row.path).as_posix()  # a missing file: opening it will say so, by name
 
 
 def two_classes(found: Found, reading: Reading) -> tuple[str, str]:

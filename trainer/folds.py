@@ -67,6 +67,8 @@ def evaluate_folds(
     for number, part in enumerate(parts, start=1):
         on_fold(number)
         key = f"{part.fingerprint[:12]}-{plan.recipe.key()[:12]}"
+        if part.drawn_boxes is not None:
+            key += f"-{part.drawn_boxes.boxes_sha256[:12]}"
         file = plan.state_folder / f"fold-{key}.safetensors"
         files.append(file)
         if not (plan.resume and file.exists()):

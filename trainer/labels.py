@@ -5,13 +5,13 @@ the one whose cells end like image files; the label column is the one named so, 
 Both can be given, by name or by number counted from 1.
 """
 
-import csv
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainer.errors import LabelsError
+from trainer.table import read_table
 from vision.suffixes import IMAGE_SUFFIXES
 
 _LABEL_NAMES = ("label", "labels", "class", "target", "verdict", "y", "category", "defect", "defective")
@@ -76,7 +76,7 @@ class Condition:
 
 def read_labels(file: LabelsFile) -> list[LabelRow]:
     """Every line that names an image, in the file's order; LabelsError where it cannot be understood."""
-    table = _table(file.path)
+    table = read_table(file.path, "labels file", LabelsError)
     first = table[0][1]
     body = table if any(_names_image(cell) for cell in first) else table[1:]
     header = [] if body is table else first
@@ -96,21 +96,6 @@ def read_labels(file: LabelsFile) -> list[LabelRow]:
         group = None if group_at is None else cells[group_at]
         rows.append(LabelRow(path=cells[path_at], label=cells[label_at], line=line, group=group))
     return rows
-
-
-def _table(path: Path) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of every line that is not blank."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    except OSError as fault:
-        raise LabelsError(f"The labels file cannot be read: {fault}.") from fault
-    filled = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not filled:
-        raise LabelsError(f"The labels file {path} is empty.")
-    sample = filled[min(1, len(filled) - 1)][1]
-    delimiter = next((sign for sign in ("\t", ";", ",") if sign in sample), " ")
-    parted = csv.reader((line for _, line in filled), delimiter=delimiter, skipinitialspace=True)
-    return [(number, [cell.strip() for cell in cells]) for (number, _), cells in zip(filled, parted, strict=True)]
 
 
 def _names_image(cell: str) -> bool:

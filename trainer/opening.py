@@ -6,13 +6,14 @@ group, and twins, on one side.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from trainer.box_file import BoxRow, boxes_by_path, boxes_within
 from trainer.dataset import Dataset, Entry, Sample, Skip, fingerprint
-from trainer.errors import DatasetError
+from trainer.errors import BoxesError, DatasetError
 from trainer.finding import Reading, find_entries, two_classes
 from trainer.together import draw_split, find_near_twins, keep_together
 from vision.decode import Limits, read_image
@@ -32,7 +33,9 @@ def open_dataset(root: Path, reading: Reading = _DEFAULTS, on_image: OnImage | N
         raise DatasetError(f"The test share must lie between 0 and 1, not {reading.test_share}.")
     found = find_entries(root, reading)
     positive, negative = two_classes(found, reading)
-    samples, skipped = _open_all(root, found.entries, positive, reading.limits, on_image)
+    boxes = {} if reading.boxes is None else boxes_by_path(root, reading.boxes, found.entries, positive)
+    open_one = partial(_open_one, root, positive, reading.limits, boxes)
+    samples, skipped = _open_all(found.entries, open_one, on_image)
     near = find_near_twins(samples)
     samples = keep_together(samples, near)
     if found.drawn:
@@ -54,16 +57,18 @@ def open_dataset(root: Path, reading: Reading = _DEFAULTS, on_image: OnImage | N
         near_twins=near,
     )
     _refuse_empty(dataset, reading.needed)
+    if reading.boxes is not None and dataset.drawn_boxes is None:
+        raise BoxesError(f"No box of {reading.boxes} lies in a training image: nothing would be learned from them.")
     return dataset
 
 
 def _open_all(
-    root: Path, entries: Sequence[Entry], positive: str, limits: Limits, on_image: OnImage | None
+    entries: Sequence[Entry], open_one: Callable[[Entry], Sample | Skip], on_image: OnImage | None
 ) -> tuple[tuple[Sample, ...], tuple[Skip, ...]]:
     samples: list[Sample] = []
     skipped: list[Skip] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        opened = pool.map(partial(_open_one, root, positive, limits), entries)
+        opened = pool.map(open_one, entries)
         for done, result in enumerate(opened, start=1):
             if isinstance(result, Sample):
                 samples.append(result)
@@ -74,7 +79,9 @@ def _open_all(
     return tuple(samples), tuple(skipped)
 
 
-def _open_one(root: Path, positive: str, limits: Limits, entry: Entry) -> Sample | Skip:
+def _open_one(
+    root: Path, positive: str, limits: Limits, boxes: Mapping[str, Sequence[BoxRow]], entry: Entry
+) -> Sample | Skip:
     try:
         picture = read_image(root / entry.path, limits)
     except Unreadable as fault:
@@ -95,6 +102,7 @@ def _open_one(root: Path, positive: str, limits: Limits, entry: Entry) -> Sample
         sha256=picture.sha256,
         group=entry.group,
         signature=signature(picture.image),
+        boxes=boxes_within(boxes.get(entry.path, ()), picture.width, picture.height),
     )
 
 

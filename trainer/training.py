@@ -6,7 +6,7 @@ Weights, network, fit, file: either the checkpoint stands there whole and known 
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +55,7 @@ class TrainingOutcome:
     checkpoint: Path
     digest: str  # sha256 of the checkpoint's bytes
     info: CheckpointInfo
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any]  # and the boxes, where there were some, as DrawnBoxes names them
     dataset: DatasetSnapshot
     weights_source: str  # "imagenet", "none" or a file's name
     weights_sha256: str | None
@@ -110,7 +110,7 @@ def train(plan: TrainingPlan, on_step: OnStep | None = None) -> TrainingOutcome:
         checkpoint=plan.checkpoint,
         digest=digest,
         info=info,
-        recipe=plan.recipe.to_dict(),
+        recipe=_recorded(plan),
         dataset=plan.dataset.snapshot(),
         weights_source=weights.source,
         weights_sha256=weights.sha256,
@@ -144,9 +144,17 @@ def _fresh_network(recipe: Recipe, weights: PretrainedWeights) -> Network:
     return network
 
 
+def _recorded(plan: TrainingPlan) -> dict[str, Any]:
+    """The recipe, and which boxes it was carried out with."""
+    drawn = plan.dataset.drawn_boxes
+    return plan.recipe.to_dict() | ({} if drawn is None else asdict(drawn))
+
+
 def _key(plan: TrainingPlan, weights: PretrainedWeights) -> str:
     pixels = inspected(plan.recipe).fingerprint
-    parts = (plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source, pixels)
+    parts = [plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source, pixels]
+    if plan.dataset.drawn_boxes is not None:
+        parts.append(plan.dataset.drawn_boxes.boxes_sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -156,7 +164,7 @@ def _info(plan: TrainingPlan, weights: PretrainedWeights, novelty: Novelty) -> C
         class_names=(plan.dataset.negative, plan.dataset.positive),
         positive_class=plan.dataset.positive,
         preprocessing=inspected(plan.recipe),
-        recipe={**plan.recipe.to_dict(), "weights": weights.source, "weights_sha256": weights.sha256},
+        recipe={**_recorded(plan), "weights": weights.source, "weights_sha256": weights.sha256},
         dataset_fingerprint=plan.dataset.fingerprint,
         code_version=version("inspectq"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -79,6 +79,11 @@ def check(html: Path | None, weights: str | None, model: str | None, as_format: 
 @click.command()
 @dataset_options
 @recipe_options
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    help="Boxes around defects, with --tile: CSV (path, x, y, width, height) or COCO JSON, in upright pixels.",
+)
 @click.option("--name", "model_name", help="Name of the model.  [default: the folder's name and a number]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the checkpoint to this file.")
 @click.option("--resume", is_flag=True, help="Go on after the last finished epoch of an interrupted run.")
@@ -96,6 +101,8 @@ def train(
     """Train a model on DIR, evaluate the saved file, keep both; export it, and compare the exports with it."""
     from console.training import Wanted, machine_readable, make_model, printed
 
+    if options["boxes"] is not None and not options["tile"]:
+        raise click.UsageError("--boxes says where on large images defects lie: it needs --tile.")
     chosen = settings()
     device, as_format = options.pop("device") or chosen.device, options.pop("as_format")
     engine = open_database(chosen.effective_database_url)
@@ -105,6 +112,9 @@ def train(
         raise click.UsageError(f"There is no folder {out.parent} for --out.")
     data = chosen_dataset(options)
     recipe = chosen_recipe(options, images=len(data.part("train")))
+    if (drawn := data.drawn_boxes) is not None:
+        defective = sum(sample.is_defective for sample in data.part("train"))
+        say(f"{drawn.boxes} boxes in {drawn.boxed_images} of {defective} defective training images")
     wanted = Wanted(name=model_name, device=device, resume=resume, export=export, folds=folds or 0)
     judged = make_model(engine, chosen, data, recipe, wanted)
     click.echo(json.dumps(machine_readable(judged), indent=2) if as_format == "json" else printed(judged))

@@ -148,7 +148,8 @@ def _model(found: Lineage) -> list[str]:
         f"trained {run.started_at.isoformat()} to {run.finished_at.isoformat()} on {run.device}, "
         f"{len(run.history)} epochs{best}{', resumed' if run.resumed else ''}",
         f"recipe {recipe.get('name')}, seed {recipe.get('seed')}, weights {recipe.get('weights')}"
-        + (f" (sha256 {weights})" if weights else ""),
+        + (f" (sha256 {weights})" if weights else "")
+        + (f", {recipe['boxes']} boxes (sha256 {recipe['boxes_sha256']})" if "boxes" in recipe else ""),
         f"scores calibrated: {_words(run.calibration)}" if run.calibration else "scores not calibrated",
         f"libraries: {libraries or 'not recorded'}",
         f"data set {run.dataset.root} ({run.dataset.layout}), fingerprint {run.dataset.fingerprint}",

@@ -102,7 +102,7 @@ class Rows:
         with writing(self.engine) as session:
             new = _dataset("/data", 0, fingerprint="f" * 64)
             run = evaluations.NewTrainingRun(
-                recipe={"epochs": 10, "weights": "imagenet"},
+                recipe={"epochs": 10, "weights": "imagenet", "boxes": 3, "boxes_sha256": "e" * 64},
                 history=[],
                 device="cpu",
                 code_version="1",

@@ -124,6 +124,7 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
         "approved by Q. Engineer on ",
         f"digest {'ab' * 32}",
         f"fingerprint {'f' * 64}",
+        f"3 boxes (sha256 {'e' * 64})",
         "missed defective parts  60.00%, with 95% confidence 26.24% to 87.84%",
         "defective, judged ok: 6",
         "make of these images: inspectq threshold show 2",
@@ -158,7 +159,7 @@ def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> N
     assert (found["verdict"]["disposition"], found["verdict"]["given"], found["lost"]) == ("PASS", "inspected", None)
     assert found["image"]["path"] == NASTY[1]
     assert found["operating_point"]["approved_by_then"] is True
-    assert found["model"]["training_run"]["recipe"] == {"epochs": 10, "weights": "imagenet"}
+    assert found["model"]["training_run"]["recipe"]["boxes_sha256"] == "e" * 64
     assert found["model"]["dataset"]["fingerprint"] == "f" * 64
     (evaluation,) = found["evaluations"]
     assert evaluation["miss_rate_lcl"] < evaluation["miss_rate"] == 0.6 < evaluation["miss_rate_ucl"]

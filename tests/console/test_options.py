@@ -7,7 +7,10 @@ import click
 import pytest
 
 from console.commands.make import train
+from console.exits import ExitCode
 from console.options import chosen_dataset, chosen_recipe
+from tests.console.shell import type_here
+from tests.trainer.conftest import draw_split_folders
 from trainer.recipe import Recipe, finetune_recipe, report_recipe
 
 
@@ -49,6 +52,23 @@ def test_help_names_every_default() -> None:
         words = f"{default}" if default == reported else f"finetune: {default}; report: {reported}"
         assert f"[default: {words}]" in shown[field.name]
     assert "[default: finetune: 6 to 16, about 800 steps; report: 10]" in shown["epochs"]
+
+
+@pytest.mark.parametrize("words", [(), ("--tile", "0")])
+def test_boxes_without_tiles_are_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    said = type_here(capsys, "train", "DIR", "--boxes", "boxes.csv", *words)
+    assert said.code == ExitCode.WRONG_USAGE
+    assert said.err.endswith("Error: --boxes says where on large images defects lie: it needs --tile.\n")
+
+
+def test_a_file_of_boxes_is_read_with_the_data_set(tmp_path: Path) -> None:
+    draw_split_folders(tmp_path, train=2, test=1)
+    (tmp_path / "boxes.csv").write_text(
+        "path;x;y;width;height\ntrain/defective/part 01.png;1;2;3;4\n", encoding="utf-8"
+    )
+    context = train.make_context("train", [str(tmp_path), "--tile", "64", "--boxes", str(tmp_path / "boxes.csv")])
+    dataset = chosen_dataset(context.params)
+    assert [len(sample.boxes) for sample in dataset.part("train") if sample.is_defective] == [0, 1]
 
 
 def test_columns_without_a_labels_file_are_refused() -> None:

@@ -275,6 +275,7 @@ def test_verdicts_are_replayed_and_whatever_was_changed_since_is_named(
         (("report", "x1", "--out", "/dev/null"), ExitCode.WRONG_USAGE, "is no job"),
         (("report", "e99", "--out", "/dev/null"), ExitCode.WRONG_USAGE, "no evaluation 99"),
         (("train", "/nowhere", "--weights", "none"), ExitCode.WRONG_USAGE, "not a folder"),
+        (("train", "/nowhere", "--boxes", "b.csv"), ExitCode.WRONG_USAGE, "it needs --tile"),
         (("worker",), ExitCode.WRONG_USAGE, "INSPECTQ_BROKER_URL"),
         (("scheduler",), ExitCode.WRONG_USAGE, "INSPECTQ_BROKER_URL"),
         (("flower",), ExitCode.WRONG_USAGE, "INSPECTQ_BROKER_URL"),

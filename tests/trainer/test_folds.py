@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.boxes import Box
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Judging
@@ -82,3 +83,14 @@ def test_a_fold_that_was_finished_is_not_trained_again(plan: TrainingPlan, monke
     again = evaluate_folds(replace(plan, resume=True), 2, CPU, look)
     assert seen == [trained]
     assert [image.score for image in again.images] == [image.score for image in whole.images]
+
+
+def test_each_fold_has_the_boxes_of_the_images_that_it_learns_from(dataset: Dataset) -> None:
+    box = Box(x=1, y=2, width=3, height=4)
+    boxed = replace(dataset, samples=tuple(replace(one, boxes=(box,) * one.is_defective) for one in dataset.samples))
+    parts = folded(boxed, folds=2, seed=0)
+    drawn = [part.drawn_boxes for part in parts]
+    assert [one and one.boxes for one in drawn] == [
+        sum(sample.is_defective for sample in part.part("train")) for part in parts
+    ]
+    assert drawn[0] != drawn[1]
