@@ -78,6 +78,7 @@ _ABOUT = {
     "head_learning_rate": "In those.",
     "weight_decay": "Of matrices and kernels, in each step times the learning rate.",
     "label_smoothing": "Share of each label that is given to both classes.",
+    "mixup": "Mix images in pairs, by shares drawn from Beta(x, x). 0: do not.",
     "averaging": "Share of the running mean of the weights that stays with each step; the mean is kept. 0: none.",
     "patience": "Rounds without a better loss on the validation images that end the training. 0: none do. Where there "
     "are validation images the best round is kept.",

@@ -17,6 +17,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from trainer.augmentation import derived_seed
 from trainer.backbone import Backbone
 from trainer.batches import Batch, Source, epoch_batches, epoch_order
 from trainer.calibration import Calibration, calibrate, cool, margins_of
@@ -33,6 +34,8 @@ from trainer.validation import ValidationImages
 from vision.checkpoint import POSITIVE_INDEX
 from vision.cores import usable_cores
 from vision.network import Network
+
+_MIX = -4  # stands behind the batch's number in derived_seed: which images are mixed, and by which shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,7 @@ def _run_epoch(
     total, images, rate = 0.0, 0, 0.0
     for number, batch in enumerate(islice(batches, count), start=1):
         rate = fit.recipe.learning_rate_at((epoch - 1) * count + number - 1, count)
-        loss = learner.learn(batch, rate)
+        loss = learner.learn(batch, rate, derived_seed(fit.recipe.seed, epoch, number, _MIX))
         if not math.isfinite(loss):
             raise TrainingDiverged(f"The loss became {loss}: lower --learning-rate ({rate:g}).")
         total += loss * len(batch.targets)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainer.batches import Batch
+from trainer.mixing import mix
 from trainer.recipe import Recipe
 from trainer.resume import TrainingState
 from vision.network import PARTS, Network, freeze_before, layers_from
@@ -48,11 +49,12 @@ class Learner:
         freeze_before(self.network, self._recipe.train_from)
         self.network.train()
 
-    def learn(self, batch: Batch, learning_rate: float) -> float:
-        """One step of the optimizer; the batch's loss. `learning_rate`: of the head."""
+    def learn(self, batch: Batch, learning_rate: float, seed: int) -> float:
+        """One step of the optimizer; the batch's loss. `learning_rate`: of the head; `seed`: of what is mixed."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["share"]
-        loss = self._criterion(self._logits(self.network, batch), batch.targets)
+        mixed = mix(batch, 0.0 if self._head_only else self._recipe.mixup, seed)
+        loss = mixed.loss(self._logits(self.network, mixed.batch), self._criterion)
         value = float(loss.detach())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -60,6 +60,8 @@ class Recipe:
     schedule: Schedule = "cosine"  # after that it falls to zero along half a cosine, or stays
     weight_decay: float = 0.0  # of matrices and kernels, decoupled from the gradient (Loshchilov and Hutter 2019)
     label_smoothing: float = 0.0
+    # Images are mixed in pairs by shares drawn from Beta(x, x), where more than the head learns; 0: they are not.
+    mixup: float = 0.0
     averaging: float = 0.0  # share of the running mean of the weights that stays with each step; 0: no mean is taken
     # So many epochs in a row that do not better the loss on the validation images end the training; 0: none do. Where
     # there are validation images, the weights of the best epoch are kept, whatever this is.
@@ -213,6 +215,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("head_learning_rate", 1e-9, 10),
     ("weight_decay", 0, 1),
     ("label_smoothing", 0, 0.5),
+    ("mixup", 0, 10),
     ("averaging", 0, 0.9999),
     ("patience", 0, 100_000),
     ("warmup_share", 0, 0.9),

@@ -48,12 +48,12 @@ def test_in_the_first_epochs_the_head_alone_learns_and_then_what_the_recipe_name
     learner = Learner(network, recipe, torch.ones(2))
     learner.begin(head_only=True)
     before = weights_of(network)
-    learner.learn(batch, 0.01)
+    learner.learn(batch, 0.01, 0)
     kernels = {key: value for key, value in before.items() if "running" not in key and "tracked" not in key}
     assert moved(kernels, network) == {"fc"}
     learner.begin(head_only=False)
     before = weights_of(network)
-    learner.learn(batch, 0.01)
+    learner.learn(batch, 0.01, 0)
     assert moved(before, network) == {"layer4", "fc"}
 
 
@@ -63,11 +63,11 @@ def test_what_learns_later_normalises_by_each_batch_from_the_beginning(
     learner = Learner(network, recipe, torch.ones(2))
     statistics = [network.layer3[0].bn1.running_mean.clone(), network.layer4[0].bn1.running_mean.clone()]
     learner.begin(head_only=True)
-    alone = learner.learn(batch, 0.0)
+    alone = learner.learn(batch, 0.0, 0)
     assert torch.equal(network.layer3[0].bn1.running_mean, statistics[0])
     assert not torch.equal(network.layer4[0].bn1.running_mean, statistics[1])
     learner.begin(head_only=False)
-    assert learner.learn(batch, 0.0) == alone
+    assert learner.learn(batch, 0.0, 0) == alone
 
 
 def test_each_part_learns_by_its_share_of_the_heads_rate(network: Network, recipe: Recipe) -> None:
@@ -88,10 +88,10 @@ def test_only_matrices_and_kernels_decay(network: Network, recipe: Recipe) -> No
 def test_the_running_mean_is_what_is_kept(network: Network, recipe: Recipe, batch: Batch) -> None:
     learner = Learner(network, replace(recipe, averaging=0.75), torch.ones(2))
     learner.begin(head_only=False)
-    learner.learn(batch, 0.01)
+    learner.learn(batch, 0.01, 0)
     expected = network.fc.weight.detach().clone()  # the mean begins with the first step's weights
     for _ in range(3):
-        learner.learn(batch, 0.01)
+        learner.learn(batch, 0.01, 0)
         expected = 0.75 * expected + 0.25 * network.fc.weight.detach()
     kept = learner.kept_weights()
     torch.testing.assert_close(kept["fc.weight"], expected)
@@ -101,7 +101,7 @@ def test_the_running_mean_is_what_is_kept(network: Network, recipe: Recipe, batc
 def test_without_a_mean_the_weights_themselves_are_kept(network: Network, recipe: Recipe, batch: Batch) -> None:
     learner = Learner(network, recipe, torch.ones(2))
     learner.begin(head_only=False)
-    learner.learn(batch, 0.01)
+    learner.learn(batch, 0.01, 0)
     assert torch.equal(learner.kept_weights()["fc.weight"], network.fc.weight)
 
 
