@@ -42,23 +42,39 @@ class Calibration:
 
 def calibrate(margins: Floats, truth: Bools) -> Calibration:
     """Fit the temperature to margins (n,), the logit of defective less that of good, and truth (n,), n >= 1."""
-    defective = int(truth.sum())
-    good = len(truth) - defective
-    wanted = np.where(truth, (defective + 1) / (defective + 2), 1 / (good + 2))
-
-    def loss(logarithm: float) -> float:
-        colder = margins / np.exp(logarithm)
-        return float((np.logaddexp(0, colder) - wanted * colder).mean())
-
-    coldest = max(1 / _WIDEST, float(np.abs(margins).max()) / _LARGEST_MARGIN)
-    bounds = (np.log(coldest), np.log(_WIDEST * max(1.0, coldest)))
-    temperature = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    temperature, _ = _fitted(margins, truth, np.ones(len(truth)))
     return Calibration(
         temperature=temperature,
         images=len(truth),
         ece_before=expected_calibration_error(truth, expit(margins)),
         ece_after=expected_calibration_error(truth, expit(margins / temperature)),
     )
+
+
+def calibrated_loss(margins: Floats, truth: Bools, weights: Floats) -> float:
+    """The mean cross-entropy (n,) of margins and truth once they are calibrated, by each image's weight.
+
+    What an epoch's weights are worth: a network that is too sure, as later epochs make it, is mended by calibration,
+    one that ranks worse is not. On solar cells the loss as it is preferred an epoch with an AUROC of 0.914 on other
+    images to the last one's 0.931.
+    """
+    return _fitted(margins, truth, weights)[1]
+
+
+def _fitted(margins: Floats, truth: Bools, weights: Floats) -> tuple[float, float]:
+    """The temperature, and the loss with it."""
+    defective = int(truth.sum())
+    good = len(truth) - defective
+    wanted = np.where(truth, (defective + 1) / (defective + 2), 1 / (good + 2))
+
+    def loss(logarithm: float) -> float:
+        colder = margins / np.exp(logarithm)
+        return float(np.average(np.logaddexp(0, colder) - wanted * colder, weights=weights))
+
+    coldest = max(1 / _WIDEST, float(np.abs(margins).max()) / _LARGEST_MARGIN)
+    bounds = (np.log(coldest), np.log(_WIDEST * max(1.0, coldest)))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(np.exp(found.x)), float(found.fun)
 
 
 def margins_of(logits: torch.Tensor) -> Floats:

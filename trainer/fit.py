@@ -20,7 +20,7 @@ from torch import Tensor
 from trainer.augmentation import derived_seed
 from trainer.backbone import Backbone
 from trainer.batches import Batch, Source, epoch_batches, epoch_order
-from trainer.calibration import Calibration, calibrate, cool, margins_of
+from trainer.calibration import Calibration, calibrate, calibrated_loss, cool, margins_of
 from trainer.dataset import Dataset
 from trainer.errors import TrainingDiverged
 from trainer.features import KeptFeatures
@@ -69,7 +69,8 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
     state = fit.state.read() if resume else None
     network.to(fit.device)
     backbone = Backbone(network, fit.recipe)
-    learner = Learner(network, fit.recipe, class_weights(fit.dataset, fit.recipe))
+    weights = class_weights(fit.dataset, fit.recipe)
+    learner = Learner(network, fit.recipe, weights)
     if state is not None:
         learner.restore(state)
     history, best = ((), None) if state is None else (state.history, state.best)
@@ -81,7 +82,8 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
                 break
             record = _run_epoch(fit, learner, epoch, batches, check)
             if validation:
-                record = replace(record, validation_loss=learner.loss_on(validation.batches(check)))
+                logits, targets = learner.logits_on(validation.batches(check), kept=True)
+                record = replace(record, validation_loss=_validation_loss(logits, targets, weights))
                 if best_epoch((*history, record)) == epoch:
                     best = learner.kept_weights()
             history += (record,)
@@ -100,11 +102,17 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
         if fit.recipe.tile or fit.recipe.tta != "none":
             margins, truth = inspected_margins(fit.dataset, fit.dataset.part("validation"), fit.recipe, network)
         else:
-            logits, targets = learner.logits_on(validation.batches(lambda: None))
+            logits, targets = learner.logits_on(validation.batches(lambda: None), kept=False)
             margins, truth = margins_of(logits), targets.cpu().numpy() == POSITIVE_INDEX
         calibration = calibrate(margins, truth)
         cool(network, calibration.temperature)
     return Fitted(history=history, best_epoch=best_epoch(history), calibration=calibration)
+
+
+def _validation_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> float:
+    """Calibrated, as the scores will be, and weighted like the loss that is learned by."""
+    targets = targets.cpu()
+    return calibrated_loss(margins_of(logits), targets.numpy() == POSITIVE_INDEX, weights[targets].double().numpy())
 
 
 def best_epoch(history: tuple[EpochRecord, ...]) -> int | None:

@@ -24,8 +24,9 @@ class Learner:
         self._device = network.fc.weight.device
         self._half = recipe.precision == "bfloat16" and recipe.train_from != "head"
         self._head_only = recipe.train_from == "head"
-        self._class_weights = class_weights.to(self._device)
-        self._criterion = nn.CrossEntropyLoss(weight=self._class_weights, label_smoothing=recipe.label_smoothing)
+        self._criterion = nn.CrossEntropyLoss(
+            weight=class_weights.to(self._device), label_smoothing=recipe.label_smoothing
+        )
         self.optimizer = torch.optim.Adam(
             _groups(network, recipe), lr=recipe.learning_rate, decoupled_weight_decay=True, fused=True
         )
@@ -65,24 +66,15 @@ class Learner:
             self._average.update_parameters(self.network)
         return value
 
-    def loss_on(self, batches: Iterable[Batch]) -> float:
-        """The mean loss of the weights that would be kept, weighted as the classes are."""
-        network = self._network_kept()
-        network.eval()
-        total = weight = 0.0
-        with torch.no_grad():
-            for batch in batches:
-                weights = self._class_weights[batch.targets]
-                losses = nn.functional.cross_entropy(self._logits(network, batch), batch.targets, reduction="none")
-                total += float((losses * weights).sum())
-                weight += float(weights.sum())
-        return total / weight
+    def logits_on(self, batches: Iterable[Batch], *, kept: bool) -> tuple[Tensor, Tensor]:
+        """float32 (n, 2) and int64 (n,): the logits and the targets, on the network's device.
 
-    def logits_on(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-        """float32 (n, 2) and int64 (n,): the network's logits and the targets, on its device."""
-        self.network.eval()
+        `kept`: of the weights that would be kept now, not of the network's own.
+        """
+        network = self._network_kept() if kept else self.network
+        network.eval()
         with torch.no_grad():
-            pairs = [(self._logits(self.network, batch), batch.targets) for batch in batches]
+            pairs = [(self._logits(network, batch), batch.targets) for batch in batches]
         logits, targets = zip(*pairs, strict=True)
         return torch.cat(logits), torch.cat(targets)
 

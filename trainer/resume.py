@@ -25,7 +25,7 @@ class EpochRecord:
     loss: float  # mean over the epoch's images, weighted as the recipe weights the classes
     learning_rate: float  # of the epoch's last step
     seconds: float
-    validation_loss: float | None = None  # of the weights that would be kept, weighted like the loss
+    validation_loss: float | None = None  # of the weights that would be kept, calibrated, weighted like the loss
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from trainer.calibration import calibrate, cool, margins_of
+from trainer.calibration import calibrate, calibrated_loss, cool, margins_of
 from vision.network import build_network
 
 
@@ -54,3 +54,19 @@ def test_a_cooled_networks_margins_are_divided_and_nothing_else() -> None:
         before = margins_of(network(pixels))
         cool(network, 2.5)
         assert margins_of(network(pixels)) == pytest.approx(before / 2.5, rel=1e-4, abs=1e-6)
+
+
+def test_the_calibrated_loss_knows_the_ranking_and_not_how_sure_it_is() -> None:
+    margins, truth = overconfident(1.0, images=400)
+    weights = np.ones(400)
+    loss = calibrated_loss(margins, truth, weights)
+    assert calibrated_loss(margins * 2.5, truth, weights) == pytest.approx(loss, rel=1e-4)
+    shuffled = np.random.default_rng(1).permutation(margins)
+    assert calibrated_loss(shuffled, truth, weights) > loss + 0.1
+
+
+def test_an_image_of_twice_the_weight_counts_as_two() -> None:
+    margins, truth = overconfident(1.0, images=400)
+    twice = calibrated_loss(np.append(margins, margins[:50]), np.append(truth, truth[:50]), np.ones(450))
+    weights = np.where(np.arange(400) < 50, 2.0, 1.0)
+    assert calibrated_loss(margins, truth, weights) == pytest.approx(twice, rel=2e-3)  # but for n in (n + 1) / (n + 2)

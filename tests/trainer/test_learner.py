@@ -105,16 +105,25 @@ def test_without_a_mean_the_weights_themselves_are_kept(network: Network, recipe
     assert torch.equal(learner.kept_weights()["fc.weight"], network.fc.weight)
 
 
-def test_the_loss_on_other_images_is_weighted_and_moves_nothing(network: Network, recipe: Recipe, batch: Batch) -> None:
-    weights = torch.tensor([0.5, 3.0])
-    learner = Learner(network, recipe, weights)
+def test_asking_about_other_images_moves_nothing(network: Network, recipe: Recipe, batch: Batch) -> None:
+    learner = Learner(network, recipe, torch.ones(2))
     learner.begin(head_only=False)
     before = weights_of(network)
     halves = [Batch(features=batch.features[part], targets=batch.targets[part]) for part in (slice(3), slice(3, 8))]
-    loss = learner.loss_on(halves)
+    logits, targets = learner.logits_on(halves, kept=True)
     assert moved(before, network) == set()
     network.eval()
     with torch.no_grad():
-        logits = network.fc(torch.flatten(network.avgpool(network.layer4(batch.features)), 1))
-        expected = torch.nn.functional.cross_entropy(logits, batch.targets, weight=weights)
-    assert loss == pytest.approx(float(expected), rel=1e-5)
+        expected = network.fc(torch.flatten(network.avgpool(network.layer4(batch.features)), 1))
+    assert torch.allclose(logits, expected, atol=1e-5)
+    assert torch.equal(targets, batch.targets)
+
+
+def test_what_would_be_kept_is_asked_or_the_network_itself(network: Network, recipe: Recipe, batch: Batch) -> None:
+    learner = Learner(network, replace(recipe, averaging=0.9), torch.ones(2))
+    learner.begin(head_only=False)
+    for seed in range(3):
+        learner.learn(batch, 0.01, seed)
+    mean, _ = learner.logits_on([batch], kept=True)
+    own, _ = learner.logits_on([batch], kept=False)
+    assert not torch.allclose(mean, own, atol=1e-3)

@@ -17,7 +17,7 @@ import torch
 
 from trainer.backbone import Backbone
 from trainer.batches import Source
-from trainer.calibration import cool
+from trainer.calibration import calibrated_loss, margins_of
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError, TrainerError, TrainingDiverged, TrainingInterrupted
 from trainer.fit import best_epoch, class_weights
@@ -27,6 +27,7 @@ from trainer.progress import Step
 from trainer.recipe import Recipe, report_recipe
 from trainer.training import TrainingOutcome, TrainingPlan, train
 from trainer.validation import ValidationImages, held_out
+from vision.checkpoint import POSITIVE_INDEX
 from vision.network import load_weights
 from vision.saved_network import load_checkpoint
 
@@ -181,9 +182,9 @@ def test_the_weights_of_the_best_epoch_on_the_validation_images_are_written(
     network = load_checkpoint(outcome.checkpoint, outcome.digest).network
     source = Source(dataset=parted, recipe=recipe, backbone=Backbone(network, recipe), split="validation")
     learner = Learner(network, recipe, class_weights(parted, recipe))
-    assert outcome.calibration is not None
-    cool(network, 1 / outcome.calibration.temperature)
-    written = learner.loss_on(ValidationImages(source).batches(lambda: None))
+    logits, targets = learner.logits_on(ValidationImages(source).batches(lambda: None), kept=False)
+    truth = targets.numpy() == POSITIVE_INDEX
+    written = calibrated_loss(margins_of(logits), truth, class_weights(parted, recipe)[targets].double().numpy())
     assert outcome.best_epoch == 1 + losses.index(min(loss for loss in losses if loss is not None))
     assert written == pytest.approx(min(loss for loss in losses if loss is not None), rel=1e-4)
 
