@@ -106,8 +106,12 @@ def _left_out(rows: Tensor, seed: int) -> Tensor:
 
 
 def _some(samples: tuple[Sample, ...], seed: int) -> tuple[Sample, ...]:
-    """At most ASKED of them, drawn, and no two of the same bytes: a copy would lie at its own distance 0."""
-    different = list({sample.sha256: sample for sample in samples}.values())
+    """At most ASKED of them, drawn, and no two of the same bytes: a copy would lie at its own distance 0.
+
+    Of a large image the tile that was chosen, not one that is drawn: in inspection, too, the worst tile is asked.
+    """
+    chosen_last = sorted(samples, key=lambda sample: sample.tile is not None)
+    different = list({sample.sha256: sample for sample in chosen_last}.values())
     order = torch.randperm(len(different), generator=torch.Generator().manual_seed(seed))
     return tuple(different[number] for number in sorted(order[:ASKED].tolist()))
 

@@ -22,6 +22,7 @@ from trainer.training import TrainingPlan, train
 from vision.decode import read_image
 from vision.novelty import directions
 from vision.saved_network import load_checkpoint
+from vision.tiling import Tile
 from vision.torch_runtime import TorchRuntime
 
 
@@ -154,3 +155,9 @@ def test_of_many_images_some_are_asked_and_copies_count_once(
     monkeypatch.setattr(remembering, "ASKED", 5)
     assert len(chosen(dataset.samples, 0)) == 5
     assert chosen(dataset.samples, 0) == chosen(dataset.samples, 0) != chosen(dataset.samples, 1)
+
+
+def test_of_a_large_image_the_chosen_tile_is_asked_and_none_that_is_drawn(dataset: Dataset) -> None:
+    sample = dataset.part("train")[0]
+    chosen = replace(sample, tile=Tile(x=8, y=8, width=16, height=16))
+    assert remembering._some((sample, chosen, sample), seed=0) == (chosen,)
