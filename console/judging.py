@@ -31,7 +31,7 @@ class Judged:
     evaluation: int
     model: str
     outcome: Evaluation
-    leakage: Leakage | None = None  # None: not told
+    leakage: Leakage | None = None  # None: what the model was trained on was not written down
     runtimes: tuple[RuntimeParity, ...] = ()  # the comparisons that were made on the way
     folds: "Judged | None" = None  # the same recipe's models on images that each had not seen, pooled
 
@@ -115,10 +115,8 @@ class Judge:
     def _leakage(self) -> Leakage | None:
         """What the judged images have in common with those that the model was trained on.
 
-        None where nobody wrote down what those were, or where they are judged themselves.
+        None where nobody wrote down what those were. Training images that are judged themselves are known, too.
         """
-        if self.judging.split in (None, "train"):
-            return None
         with reading(self.engine) as session:
             learned_from = session.get_one(TrainingRun, self.checkpoint.training_run_id).dataset
             trained = stored_training_images(session, learned_from.id)

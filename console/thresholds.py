@@ -13,6 +13,7 @@ from db.engine import Session
 from db.errors import Refused
 from db.models import Checkpoint, Evaluation, OperatingPoint
 from trainer.bounds import upper_bound
+from trainer.leakage import leaking_words
 from trainer.operating_point import Bools, Floats, Limits, Outcome, Targets, outcome, propose
 
 
@@ -24,6 +25,8 @@ class Gives:
     split: str
     engine: str
     precision: str
+    images: int
+    leaking: int | None  # of these, those that the model knows from its training; None: not known
     outcome: Outcome
 
 
@@ -70,6 +73,8 @@ def outcomes(session: Session, point: OperatingPoint) -> list[Gives]:
             split=row.split,
             engine=row.engine,
             precision=row.precision,
+            images=row.images,
+            leaking=row.leaking,
             outcome=outcome(*labelled(session, row), limits),
         )
         for row in rows
@@ -105,6 +110,7 @@ def printed(point: OperatingPoint, gives: Sequence[Gives]) -> str:
             f"  missed        {_rate(found.missed, found.defective)} defective",
             f"  false alarms  {_rate(found.alarms, found.good)} good",
             f"  to review     {_rate(reviewed, images)} images",
+            f"  {leaking_words(each.leaking, each.images)}",
         ]
     if gives:
         lines += ["", "(at most: the exact one-sided 95% bound)"]
@@ -132,6 +138,14 @@ def _refuse_seen(checkpoint: Checkpoint, source: Evaluation) -> None:
             f"Evaluation e{source.id} is of {what}: limits that are read off those cannot be trusted. "
             "Use its validation images, or another data set."
         )
+    # Its own validation part is drawn so that no twin or group is parted: what is counted there lies on the border of
+    # likeness, is shown with the limits, and is nothing that another data set would mend.
+    if source.leaking and not own:
+        raise Refused(
+            f"Evaluation e{source.id} leaks: the model knows {source.leaking} of its {source.images} images from its "
+            "training, and limits that are read off those cannot be trusted. Take these images out of "
+            f"{source.dataset.root}, evaluate the others, and name that evaluation."
+        )
 
 
 def _gives(each: Gives) -> dict[str, Any]:
@@ -141,6 +155,7 @@ def _gives(each: Gives) -> dict[str, Any]:
         "split": each.split,
         "engine": each.engine,
         "precision": each.precision,
+        "leaking": each.leaking,
         **asdict(found),
         "miss_rate_bound": upper_bound(found.missed, found.defective),
         "false_alarm_rate_bound": upper_bound(found.alarms, found.good),

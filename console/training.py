@@ -19,7 +19,7 @@ from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds
-from trainer.leakage import Leak
+from trainer.leakage import Leak, leaking_words
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
 from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
@@ -119,8 +119,7 @@ def printed(judged: Judged, question: Question = NOTHING) -> str:
         lines.append(_at(question.prevalence, metrics))
     lines += [str(found) for found in findings(metrics, question)]
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
-    if judged.leakage is not None:
-        lines.append(str(judged.leakage))
+    lines.append(leaking_words(None, metrics.samples) if judged.leakage is None else str(judged.leakage))
     lines += [parity_line(row) for row in judged.runtimes]
     if judged.folds is not None:
         lines += [

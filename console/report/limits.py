@@ -10,6 +10,7 @@ from db import evaluations, operating_points
 from db.engine import Engine, Session, reading
 from db.models import OperatingPoint
 from trainer.bounds import upper_bound
+from trainer.leakage import leaking_words
 
 
 def write_limits_report(engine: Engine, point_id: int, out: Path) -> None:
@@ -41,6 +42,7 @@ def _part(session: Session, point: OperatingPoint, gives: Gives) -> dict[str, An
     )
     return {
         "gives": gives,
+        "leaking": leaking_words(gives.leaking, gives.images),
         "source": gives.evaluation == point.evaluation_id,
         "rates": [(name, what, part, whole, upper_bound(part, whole)) for name, what, part, whole in rows],
         "chart": charts.both_class_histograms(scores[truth], scores[~truth], limits, key=f"e{gives.evaluation}"),

@@ -178,6 +178,7 @@ class Rows:
         twins: int = 0,
         split: str = "test",
         own: bool = False,
+        leaking: int | None = None,
     ) -> int:
         """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
         scored = [image for image in images if image.score is not None]
@@ -192,6 +193,7 @@ class Rows:
             precision="fp32",
             device="cpu",
             unreadable=len(images) - len(scored),
+            leaking=leaking,
             code_version="1",
             **measured(metrics),
             scores=[{**asdict(image), "reason_code": "truncated" if image.score is None else None} for image in images],

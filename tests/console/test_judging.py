@@ -133,7 +133,7 @@ def test_what_the_model_knows_from_its_training_is_told_stored_and_shown(judge: 
         evaluations.add_training_images(session, learned_from, known)  # as a second training on it would
     judged = judge.by_reference()
     assert "leaking: 1 of 8 test images have a twin in training (1 of the same bytes)" in printed(judged)
-    assert "leaking" not in printed(first)
+    assert "leaks: not known, for what this model was trained on was not written down" in printed(first)
     assert machine_readable(judged)["leaking"] == 1
     with reading(judge.engine) as session:
         row = evaluations.get(session, judged.evaluation)
@@ -141,6 +141,23 @@ def test_what_the_model_knows_from_its_training_is_told_stored_and_shown(judge: 
     page = evaluation_page(judge.engine, judged.evaluation, made_at=datetime(2026, 3, 4, tzinfo=UTC))
     assert "1 of 8 test images have a twin in training" in page
     assert "old/" in page
+
+
+@pytest.mark.parametrize(("split", "of"), [(None, 24), ("train", 16)])
+def test_training_images_that_are_judged_themselves_are_told_whichever_split_is_asked_for(
+    judge: Judge, split: str | None, of: int
+) -> None:
+    known = [
+        evaluations.KnownImage(path=f"elsewhere/{one.path}", sha256=one.sha256, group=None, signature=one.signature)
+        for one in judge.dataset.part("train")
+    ]
+    with writing(judge.engine) as session:
+        learned_from = session.get_one(TrainingRun, judge.checkpoint.training_run_id).dataset
+        evaluations.add_training_images(session, learned_from, known)
+    judged = replace(judge, judging=Judging(split=split, device="cpu")).by_reference()
+    assert f"leaking: 16 of {of} test images have a twin in training (16 of the same bytes)" in printed(judged)
+    with reading(judge.engine) as session:
+        assert evaluations.get(session, judged.evaluation).leaking == 16
 
 
 def test_a_model_that_held_nothing_out_has_no_validation_part(judge: Judge) -> None:

@@ -90,6 +90,35 @@ def test_a_model_without_validation_scores_says_where_to_get_some(typed: Type, r
     assert typed("threshold", "propose", number, "--max-miss-rate", 0.05, "--evaluation", f"e{other}").code == 0
 
 
+def test_limits_are_not_read_off_images_that_the_model_knows_from_its_training(
+    typed: Type, rows: Any, tmp_path: Path
+) -> None:
+    number = rows.add_model(limits=(0.5, 0.5))
+    known = rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 3), split="all", leaking=2)
+    refused = typed("threshold", "propose", number, "--max-miss-rate", 0.05, "--evaluation", f"e{known}")
+    assert refused.code == ExitCode.WRONG_USAGE
+    assert f"Evaluation e{known} leaks: the model knows 2 of its 450 images from its training" in refused.err
+    assert "evaluate the others" in refused.err
+    new = rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 4), split="all", leaking=0)
+    assert typed("threshold", "propose", number, "--max-miss-rate", 0.05, "--evaluation", f"e{new}").code == 0
+
+
+def test_what_the_model_knows_of_the_images_stands_beside_what_the_limits_make_of_them(
+    typed: Type, rows: Any, tmp_path: Path
+) -> None:
+    number = rows.add_model(limits=(0.5, 0.5))
+    rows.add_evaluation(number, tmp_path, images(rows, 200, 400, 1), split="validation", own=True)
+    rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 2), own=True, leaking=3)
+    proposed = typed("threshold", "propose", number, "--max-miss-rate", 0.03)
+    assert "leaks: not known" in proposed.out
+    assert "leaking: 3 of 450 test images have a twin in training" in proposed.out
+    (point,) = (row["operating_point"] for row in typed("threshold", "list", number, "--format", "json").json[:1])
+    gives = typed("threshold", "show", point, "--format", "json").json["gives"]
+    assert [part["leaking"] for part in gives] == [None, 3]
+    typed("report", f"op{point}", "--out", tmp_path / "limits.html")
+    assert "Leaking: 3 of 450 test images" in rows.read((tmp_path / "limits.html").read_text()).words
+
+
 @pytest.mark.parametrize(
     "words",
     [
