@@ -168,7 +168,10 @@ def models() -> None:
 @models.command("list")
 @FORMAT
 def list_models(as_format: str) -> None:
-    """Every model, newest first, with its latest evaluation by PyTorch in fp32."""
+    """Every model, newest first, with its latest evaluation by PyTorch in fp32 on images that it did not learn from.
+
+    One without leaks comes before those that leak.
+    """
     from console.tables import print_rows
 
     with reading(open_database(settings().effective_database_url)) as session:
