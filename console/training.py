@@ -7,7 +7,7 @@ from functools import partial
 
 from console.judging import Judge, Judged
 from console.runtimes import parity_fields, parity_line
-from console.targets import Question, findings
+from console.targets import Answer
 from console.terminal import say, shown
 from db import checkpoints
 from db.engine import Engine, writing
@@ -27,7 +27,6 @@ from trainer.recipe import Recipe
 from trainer.recording import record_training
 from trainer.training import TrainingOutcome, TrainingPlan, train
 
-NOTHING = Question()
 DATABASE_PATIENCE_SECONDS = 1800  # what was trained for an hour is worth half an hour of waiting
 
 
@@ -105,8 +104,11 @@ def say_fold(number: int, *, of: int) -> None:
     say(f"Fold {number} of {of}: a model learns from the others")
 
 
-def printed(judged: Judged, question: Question = NOTHING) -> str:
-    """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
+def printed(judged: Judged, prevalence: float | None = None, answer: Answer | None = None) -> str:
+    """The report of an evaluation as text: the classification report, the confusion matrix, the rates.
+
+    `prevalence`: what the verdicts would be worth there, too; `answer`: what is said to rates that were in question.
+    """
     metrics = judged.outcome.metrics
     lines = [
         f"Model {shown(judged.model)} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
@@ -115,9 +117,10 @@ def printed(judged: Judged, question: Question = NOTHING) -> str:
         *_figures(metrics),
         "(in brackets: 95% bounds, exact for rates, bootstrap for the last two)",
     ]
-    if question.prevalence is not None:
-        lines.append(_at(question.prevalence, metrics))
-    lines += [str(found) for found in findings(metrics, question)]
+    if prevalence is not None:
+        lines.append(_at(prevalence, metrics))
+    if answer is not None:
+        lines.append(str(answer))
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
     lines.append(leaking_words(None, metrics.samples) if judged.leakage is None else str(judged.leakage))
     lines += [parity_line(row) for row in judged.runtimes]
@@ -147,12 +150,14 @@ def _figures(metrics: Metrics) -> list[str]:
     return lines
 
 
-def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, object]:
+def machine_readable(
+    judged: Judged, prevalence: float | None = None, answer: Answer | None = None
+) -> dict[str, object]:
     """The same for scripts. A figure's 95% bounds are those with _lcl and _ucl behind its name."""
     outcome = judged.outcome
     metrics = outcome.metrics
-    share = question.prevalence
-    there = None if share is None else at_prevalence(metrics.confusion_rows(), share)
+    there = None if prevalence is None else at_prevalence(metrics.confusion_rows(), prevalence)
+    findings = () if answer is None else answer.findings
     return {
         "evaluation": f"e{judged.evaluation}",
         "model": judged.model,
@@ -177,7 +182,8 @@ def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, 
         "runtimes": [parity_fields(row) for row in judged.runtimes],
         "at_prevalence": None if there is None else asdict(there),
         "folds": None if judged.folds is None else machine_readable(judged.folds),
-        "targets": [{**asdict(found), "shown": found.shown} for found in findings(metrics, question)],
+        "targets": [{**asdict(found), "shown": found.shown} for found in findings],
+        "judged_by": None if answer is None else {n: v for n, v in asdict(answer).items() if n != "findings"},
     }
 
 
