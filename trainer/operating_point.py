@@ -91,15 +91,20 @@ def propose(truth: Bools, scores: Floats, targets: Targets) -> Limits:
 
     With one rate as the target there is one limit: of those that keep it, the one with the fewest mistakes of the
     other kind. With both, REVIEW is what lies between where no single limit keeps both. `max_review_rate` with one
-    rate is spent on sparing mistakes of the other kind. Raises TargetRefused where no limits keep the targets, and
-    where one class is missing, of which any limit would be a guess.
+    rate is spent on sparing mistakes of the other kind. Raises TargetRefused where no limits keep the targets, where
+    they would pass nothing or find no defect, and where one class is missing, of which any limit would be a guess.
     """
     for name, images in (("defective", truth), ("good", ~truth)):
         if not images.any():
             raise TargetRefused(f"Among the validation images there is no {name} one: limits would be a guess.")
     limits = _cheapest(truth, scores, targets) if targets.cost_miss is not None else _keeping(truth, scores, targets)
-    if outcome(truth, scores, limits).passed == 0:
+    found = outcome(truth, scores, limits)
+    if found.passed == 0:
         raise TargetRefused("Only by passing nothing could these targets be kept: the model is not good enough.")
+    if found.missed == found.defective:
+        raise TargetRefused(
+            "Only by passing everything that is defective could these targets be kept: the model is not good enough."
+        )
     return limits
 
 

@@ -160,6 +160,26 @@ def test_a_model_that_knows_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "targets",
+    [
+        Targets(max_false_alarm_rate=0.05),
+        Targets(cost_miss=1, cost_alarm=50),
+        Targets(cost_miss=1, cost_alarm=1, prevalence=0.001),
+    ],
+)
+def test_limits_that_find_no_defect_are_refused(targets: Targets) -> None:
+    truth, scores = scored([0.5] * 200, [0.5] * 200)
+    with pytest.raises(TargetRefused, match="Only by passing everything that is defective"):
+        propose(truth, scores, targets)
+
+
+def test_a_limit_beyond_every_defective_image_is_refused_though_it_fails_some_good_ones() -> None:
+    truth, scores = scored([0.2] * 100, [0.1] * 80 + [0.3] * 17 + [0.5] * 3)
+    with pytest.raises(TargetRefused, match="Only by passing everything that is defective"):
+        propose(truth, scores, Targets(max_false_alarm_rate=0.1))
+
+
+@pytest.mark.parametrize(
+    "targets",
     [{}, {"max_review_rate": 0.1}, {"cost_miss": 5.0}, {"cost_miss": 5.0, "cost_alarm": 1.0, "max_miss_rate": 0.1}],
 )
 def test_targets_that_say_nothing_or_two_things_are_refused(targets: dict[str, float]) -> None:
