@@ -1,13 +1,13 @@
 """How is a kept model judged on labelled images by one of its runtimes, and compared with the reference?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console.options import chosen_dataset
 from console.terminal import progress_bar, say
 from db import checkpoints, evaluations, runtimes
-from db.engine import Engine, reading, writing
+from db.engine import Engine, Session, reading, writing
 from db.models import Checkpoint, RuntimeParity, TrainingRun
 from db.models import Evaluation as EvaluationRow
 from db.schema import open_database
@@ -58,14 +58,14 @@ class Judge:
         """Evaluate the checkpoint itself, by PyTorch in fp32."""
         outcome, leakage = self._asked(REFERENCE, None), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
+            row = self._kept(session, outcome, leakage)
             record_reference(session, row, actor=person())
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage)
 
     def of_folds(self, pooled: Evaluation) -> Judged:
         """Keep what models of the same recipe said of images that they had not seen, beside this model."""
         with writing(self.engine) as session:
-            row = record_evaluation(session, pooled, self.dataset.snapshot(), self.checkpoint, actor=person())
+            row = self._kept(session, pooled, None)
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=pooled)
 
     def reference(self) -> int:
@@ -86,15 +86,30 @@ class Judge:
             file_digest = read_verified(file, file_digest, anew=EXPORT)[1]
         outcome, leakage = self._asked(name, file_digest), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
+            row = self._kept(session, outcome, leakage)
             compared_with = session.get_one(EvaluationRow, reference)
             parity = record_parity(session, name, row, compared_with, file_digest, actor=person())
         return Judged(
             evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage, runtimes=(parity,)
         )
 
+    def validation_by(self, compared: Sequence[RuntimeParity]) -> None:
+        """Keep what each of these runtimes that was accepted says of the validation images.
+
+        Limits are read off those scores, and have to keep their targets for the runtime that scans use, too. It is
+        no comparison: whether a runtime may be used, the test images have decided.
+        """
+        if self.trained_by is None or not self.trained_by.validation_share:
+            return
+        validating = replace(self, judging=replace(self.judging, split="validation"))
+        for row in compared:
+            if row.accepted:
+                outcome, leakage = validating._asked(row.name, row.file_digest), validating._leakage()
+                with writing(self.engine) as session:
+                    validating._kept(session, outcome, leakage)
+
     def by_exports(self) -> tuple[RuntimeParity, ...]:
-        """Export the model and compare every runtime that was exported.
+        """Export the model, compare every runtime that was exported, and keep what it says of the validation images.
 
         Where that cannot be, it is said and there are none: the model is of use without.
         """
@@ -110,7 +125,12 @@ class Judge:
         except DatasetError as error:
             say(f"Not exported: {error}")
             return ()
-        return tuple(parity for file in files for parity in self.by(file.name, file.digest).runtimes)
+        compared = tuple(parity for file in files for parity in self.by(file.name, file.digest).runtimes)
+        self.validation_by(compared)
+        return compared
+
+    def _kept(self, session: Session, outcome: Evaluation, leakage: Leakage | None) -> EvaluationRow:
+        return record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
 
     def _leakage(self) -> Leakage | None:
         """What the judged images have in common with those that the model was trained on.

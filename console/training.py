@@ -81,6 +81,7 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
     if recipe.validation_share:
         replace(judge, judging=replace(judge.judging, split="validation")).by_reference()
     others = judge.by("torch-bf16").runtimes if judged.outcome.device != "cpu" else ()
+    judge.validation_by(others)
     return replace(judged, runtimes=(*others, *(judge.by_exports() if wanted.export else ())))
 
 

@@ -227,13 +227,14 @@ def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision
     return sorted(newest.values(), key=lambda row: [(row.engine, row.precision) != first for first in ran] + [-row.id])
 
 
-def newest_by_runtime(session: Session, checkpoint_id: int, split: str) -> Sequence[Evaluation]:
-    """The newest evaluation of each engine and precision on that split, the reference's first."""
-    rows = session.scalars(
-        _whole()
-        .where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.split == split)
-        .order_by(Evaluation.id.desc())
-    ).all()
+def newest_by_runtime(
+    session: Session, checkpoint_id: int, split: str, *, dataset_id: int | None = None
+) -> Sequence[Evaluation]:
+    """The newest evaluation of each engine and precision on that split (of one data set), the reference's first."""
+    query = _whole().where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.split == split)
+    if dataset_id is not None:
+        query = query.where(Evaluation.dataset_snapshot_id == dataset_id)
+    rows = session.scalars(query.order_by(Evaluation.id.desc())).all()
     newest = {(row.engine, row.precision): row for row in reversed(rows)}
     return sorted(newest.values(), key=lambda row: ((row.engine, row.precision) != _REFERENCE, row.id))
 

@@ -25,7 +25,7 @@ from trainer.errors import DatasetError
 from trainer.evaluation import Judging
 from trainer.recipe import report_recipe
 from vision.checkpoint import CheckpointAltered
-from vision.runtimes import file_of
+from vision.runtimes import file_of, name_of
 
 ByHand = Callable[..., Said]
 
@@ -200,6 +200,20 @@ def test_an_older_model_is_exported_and_compared_by_hand(
     assert said.code == ExitCode.DONE, said.err
     assert {name for name, row in rows_of(judge).items() if row.accepted} >= {"torch", "onnx"}
     assert re.findall(r"^runtime (\S+): ", said.out, re.MULTILINE) == ["onnx", "onnx-int8"]
+
+
+def test_each_accepted_runtime_also_scores_the_images_that_limits_are_read_off(
+    judge: Judge, exported_model: ExportedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.export.export", lambda *_: exported_model.files)  # as above
+    held = replace(judge, trained_by=report_recipe(validation_share=0.25))
+    compared = held.by_exports()
+    accepted = {row.name for row in compared if row.accepted}
+    with reading(judge.engine) as session:
+        rows = evaluations.newest_by_runtime(session, judge.checkpoint.id, "validation")
+        assert {name_of(row.engine, row.precision) for row in rows} == accepted >= {"onnx"}
+        assert {row.id for row in runtimes.of_checkpoint(session, judge.checkpoint.id)} >= {row.id for row in compared}
+        assert {row.images for row in rows} == {4}
 
 
 def test_a_model_that_cannot_be_exported_is_no_success(export_by_hand: ByHand, monkeypatch: pytest.MonkeyPatch) -> None:
