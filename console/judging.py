@@ -69,7 +69,7 @@ class Judge:
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=pooled)
 
     def reference(self) -> int:
-        """The reference's evaluation on these images: the newest one, or a new one where there is none."""
+        """The reference's evaluation on these images: the newest one, or a new one where it lacks what can be told."""
         return self._reference_row() or self.by_reference().evaluation
 
     def by(self, name: str, file_digest: str | None = None) -> Judged:
@@ -167,7 +167,12 @@ class Judge:
                 split=self.judging.split or "all",
                 threshold=self.judging.threshold,
             )
-            return None if found is None else found.id
+            if found is None:
+                return None
+            learned_from = session.get_one(TrainingRun, self.checkpoint.training_run_id).dataset_snapshot_id
+            if found.leaking is None and evaluations.knows_training_images(session, learned_from):
+                return None  # an older version's, which did not tell
+            return found.id
 
     def _recorded_digest(self, name: str) -> str | None:
         with reading(self.engine) as session:
