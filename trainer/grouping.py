@@ -5,7 +5,7 @@
 --group 'name:REGEX'  what the first group in brackets matches in the file's name
 --group block:N       N images in a row, in the order of their paths: cells cut from one module, frames of one shift
 
-An image without such a folder, or whose name does not match, stands alone.
+An image without such a folder or cell, or whose name does not match or matches nothing, stands alone.
 """
 
 import re
@@ -57,7 +57,7 @@ class GroupRule:
     def _of(self, entry: Entry) -> str | None:
         if self.kind == "name":
             found = re.search(self.argument, PurePosixPath(entry.path).name)
-            return None if found is None else found[1]
+            return None if found is None else found[1] or None
         folders = PurePosixPath(entry.path).parts[:-1]
         if entry.split in SPLITS:
             folders = folders[1:]

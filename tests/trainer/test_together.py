@@ -122,8 +122,27 @@ def test_a_column_of_the_labels_file_groups(class_folders: Path) -> None:
     dataset = read(class_folders, "column:module", labels=LabelsFile(path=labels))
     assert {sample.group for sample in dataset.samples} == {f"module {number}" for number in range(6)}
     assert dataset.parted_groups() == set()
+    with pytest.raises(DatasetError, match=r"column:4: no line of .* has so many columns"):
+        read(class_folders, "column:4", labels=LabelsFile(path=labels))
     with pytest.raises(DatasetError, match="--labels"):
         read(class_folders, "column:module")
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_images_without_a_cell_in_that_column_are_no_group_but_stand_alone(class_folders: Path, delimiter: str) -> None:
+    labels = class_folders / "labels.csv"
+    rows = [
+        delimiter.join((f"{kind}/{take}.{n:02}.png", kind, "" if take == "b" else f"module {n // 2}"))
+        for kind in ("ng", "good")
+        for take in "ab"
+        for n in range(12)
+    ]
+    labels.write_text("\n".join([delimiter.join(("path", "label", "module")), *rows]))
+    dataset = read(class_folders, "column:module", labels=LabelsFile(path=labels))
+    assert {sample.group for sample in dataset.samples} == {None} | {f"module {number}" for number in range(6)}
+    alone = [sample for sample in dataset.samples if sample.group is None]
+    assert {sample.unit for sample in alone} == {sample.path for sample in alone}
+    assert {sample.split for sample in alone} == {"train", "test"}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +154,8 @@ def test_a_column_of_the_labels_file_groups(class_folders: Path) -> None:
         ("folder", "cells/m1/1.png", "", "cells/m1"),
         ("name:^([^_]+)_", "ok/p7_top.png", "", "p7"),
         ("name:^([^_]+)_", "ok/alone.png", "", None),
+        ("name:^([^_]*)_", "ok/_alone.png", "", None),
+        ("name:^(p[0-9]+)?", "ok/alone.png", "", None),
     ],
 )
 def test_a_rule_names_the_group_of_a_path(rule: str, path: str, split: str, group: str | None) -> None:
