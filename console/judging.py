@@ -16,6 +16,7 @@ from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
+from trainer.grouping import GroupRule
 from trainer.leakage import Leakage, find_leaks
 from trainer.recipe import Recipe
 from trainer.recording import record_evaluation, record_parity, record_reference, stored_training_images
@@ -140,13 +141,16 @@ class Judge:
         with reading(self.engine) as session:
             learned_from = session.get_one(TrainingRun, self.checkpoint.training_run_id).dataset
             trained = stored_training_images(session, learned_from.id)
+            own = learned_from.fingerprint == self.dataset.fingerprint
         if trained is None:
             return None
         judged = self.parted.part(self.judging.split)
         if self.judging.split == "validation":
             held = {sample.path for sample in judged}
             trained = tuple(sample for sample in trained if sample.path not in held)
-        return find_leaks(judged, trained, same_rule=learned_from.group_rule == self.dataset.group_rule)
+        rule = self.dataset.group_rule
+        named_alike = rule is not None and (own or GroupRule.parse(rule).names_last)
+        return find_leaks(judged, trained, same_rule=named_alike and learned_from.group_rule == rule)
 
     def _asked(self, name: str, file_digest: str | None) -> Evaluation:
         folder, digest = self.settings.models_folder, self.checkpoint.digest

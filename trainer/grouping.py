@@ -46,6 +46,11 @@ class GroupRule:
                 raise DatasetError(f"--group {text!r} needs brackets round what names the group: 'name:^(.*)_'.")
         return cls(kind=kind, argument=argument)
 
+    @property
+    def names_last(self) -> bool:
+        """Whether a group's name means the same in another data set: of a block it is a number in the order of one."""
+        return self.kind != "block"
+
     def grouped(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """The same entries, sorted by path as they come, with their groups. Those of a column have them already."""
         if self.kind == "column":

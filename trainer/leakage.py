@@ -1,8 +1,8 @@
 """Which images of an evaluation does the model know from its training?
 
 An image is known where a training image has the same bytes, shows the same photograph (trainer/twins.py), or is of the
-same group by the same rule. What is compared with is what was written down when the model was trained, not what lies in
-a folder today: so an evaluation on another folder is looked through, too.
+same group by the same rule, where its names last (trainer/grouping.py). What is compared with is what was written down
+when the model was trained, not what lies in a folder today: so an evaluation on another folder is looked through, too.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ _WORDS: dict[Kind, str] = {"same bytes": "of the same bytes", "near twin": "near
 def find_leaks(judged: Sequence[Sample], trained: Sequence[Sample], *, same_rule: bool) -> Leakage:
     """What of `judged` is known from `trained`; an image that is in both is known by its own bytes.
 
-    `same_rule`: both have their groups by the same rule, so that equal names mean the same thing.
+    `same_rule`: both have their groups by the same rule, and equal names mean the same thing in both.
     """
     by_bytes = {sample.sha256: sample for sample in reversed(trained)}
     by_group = {sample.group: sample for sample in reversed(trained) if same_rule and sample.group is not None}

@@ -21,8 +21,12 @@ from db.settings import settings_with
 from tests.console.shell import Said, type_here
 from tests.exports import ExportedModel
 from tests.rows import add_model
+from tests.tampering import tampering
 from trainer.errors import DatasetError
 from trainer.evaluation import Judging
+from trainer.finding import Reading
+from trainer.grouping import GroupRule
+from trainer.opening import open_dataset
 from trainer.recipe import report_recipe
 from vision.checkpoint import CheckpointAltered
 from vision.runtimes import file_of, name_of
@@ -158,6 +162,27 @@ def test_training_images_that_are_judged_themselves_are_told_whichever_split_is_
     assert f"leaking: 16 of {of} test images have a twin in training (16 of the same bytes)" in printed(judged)
     with reading(judge.engine) as session:
         assert evaluations.get(session, judged.evaluation).leaking == 16
+
+
+@pytest.mark.parametrize(
+    ("rule", "own", "known"), [("block:4", False, 0), ("block:4", True, 8), ("name:(.).png", False, 8)]
+)
+def test_a_block_of_one_folder_is_no_block_of_another_but_a_name_means_the_same(
+    judge: Judge, rule: str, own: bool, known: int
+) -> None:
+    dataset = open_dataset(judge.dataset.root, Reading(group=GroupRule.parse(rule)))
+    trained = [
+        evaluations.KnownImage(path=f"{at}.png", sha256=f"{at:064}", group=str(at), signature=bytes(1024))
+        for at in range(10)
+    ]
+    with tampering(judge.engine) as session:
+        learned_from = session.get_one(TrainingRun, judge.checkpoint.training_run_id).dataset
+        learned_from.group_rule = rule
+        learned_from.fingerprint = dataset.fingerprint if own else learned_from.fingerprint
+        evaluations.add_training_images(session, learned_from, trained)
+    leakage = replace(judge, dataset=dataset).by_reference().leakage
+    assert leakage is not None
+    assert [leak.kind for leak in leakage.leaks] == ["same group"] * known
 
 
 def test_a_model_that_held_nothing_out_has_no_validation_part(judge: Judge) -> None:
