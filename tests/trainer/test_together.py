@@ -128,6 +128,24 @@ def test_a_column_of_the_labels_file_groups(class_folders: Path) -> None:
         read(class_folders, "column:module")
 
 
+def test_two_large_groups_of_each_class_are_parted_between_train_and_test(class_folders: Path) -> None:
+    dataset = read(class_folders, "name:^(.)")  # a and b, each with half of both classes
+    assert {(sample.group, sample.split) for sample in dataset.samples} in (
+        {("a", "train"), ("b", "test")},
+        {("a", "test"), ("b", "train")},
+    )
+    with pytest.raises(DatasetError, match=r"All its images are of one group \('[ab]'\), and no split parts a group"):
+        held_out(dataset, share=0.2, seed=0)
+
+
+def test_a_class_of_one_group_cannot_be_split_and_the_message_names_it(class_folders: Path) -> None:
+    labels = class_folders / "labels.csv"
+    rows = [f"{kind}/{take}.{n:02}.png,{kind},{kind}" for kind in ("ng", "good") for take in "ab" for n in range(12)]
+    labels.write_text("\n".join(["path,label,kind", *rows]))
+    with pytest.raises(DatasetError, match=r"no readable image in the test part .* of one group \('ng'\)"):
+        read(class_folders, "column:kind", labels=LabelsFile(path=labels, label_column="label"))
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_images_without_a_cell_in_that_column_are_no_group_but_stand_alone(class_folders: Path, delimiter: str) -> None:
     labels = class_folders / "labels.csv"
