@@ -76,7 +76,9 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
         judging=judging,
         trained_by=recipe,
     )
-    folds = None if pooled is None else judge.of_folds(pooled)
+    folds = None if pooled is None else judge.of_folds(pooled.evaluation)
+    if pooled is not None:
+        pooled.forget()
     judged = replace(judge.by_reference(), folds=folds)
     if recipe.validation_share:
         replace(judge, judging=replace(judge.judging, split="validation")).by_reference()
