@@ -210,7 +210,10 @@ def _percent(metrics: Metrics, name: str) -> str:
 
 def _between(metrics: Metrics, name: str) -> str:
     bounds = metrics.bounds.get(name)
-    return " (no bounds: the ranking is perfect)" if bounds is None else f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
+    if bounds is None:
+        why = "the ranking is perfect" if metrics.auroc == 1 else "no resample of these scores gives another"
+        return f" (no bounds: {why})"
+    return f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
 
 
 def _at(prevalence: float, metrics: Metrics) -> str:
@@ -218,9 +221,11 @@ def _at(prevalence: float, metrics: Metrics) -> str:
     if there is None:
         return f"at a prevalence of {prevalence:.4%} nothing can be said: one class is missing"
     escapes, precision = there.escapes_ppm_bounds, there.precision_bounds
+    escaping = "none passes"
+    if there.escapes_ppm is not None:
+        escaping = f"{there.escapes_ppm:,.0f} of a million passed would be ({escapes.lcl:,.0f} to {escapes.ucl:,.0f})"
     return (
-        f"where {prevalence:.4g} of the parts are defective: {there.escapes_ppm:,.0f} of a million passed would be "
-        f"({escapes.lcl:,.0f} to {escapes.ucl:,.0f}), and "
+        f"where {prevalence:.4g} of the parts are defective: {escaping}, and "
         f"{'none' if there.precision is None else f'{there.precision:.1%}'} of the rejected "
         f"({precision.lcl:.1%} to {precision.ucl:.1%})"
     )

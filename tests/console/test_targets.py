@@ -25,7 +25,7 @@ def evaluate(
     monkeypatch.setenv("INSPECTQ_DATABASE_URL", sqlite_with_tables)
     add_random_model(open_database(sqlite_with_tables), tmp_path / "models", name="strict", bias=9.0)
     folder = draw_split_folders(tmp_path / "parts")
-    return lambda *words: type_here(capsys, "evaluate", "strict", folder, "--device", "cpu", *words)
+    return lambda *words, model="strict": type_here(capsys, "evaluate", model, folder, "--device", "cpu", *words)
 
 
 def test_a_rate_is_shown_by_its_bound_and_the_other_is_not(evaluate: ByHand) -> None:
@@ -71,6 +71,18 @@ def test_the_model_is_asked_as_its_scans_are_judged_by_the_approved_limits(
         0.0,
         1.0,
     )
+
+
+def test_of_a_model_that_gives_every_part_the_same_score_no_ranking_is_called_perfect(
+    evaluate: ByHand, sqlite_with_tables: str, tmp_path: Path
+) -> None:
+    add_random_model(open_database(sqlite_with_tables), tmp_path / "models", name="sure", bias=200.0)
+    said = evaluate("--prevalence", "0.01", model="sure")
+    assert "AUROC 0.5000 (no bounds: no resample of these scores gives another)\n" in said.out
+    assert "perfect" not in said.out
+    assert "where 0.01 of the parts are defective: none passes, and 1.0% of the rejected (" in said.out
+    there = evaluate("--prevalence", "0.01", "--format", "json", model="sure").json["at_prevalence"]
+    assert (there["escapes_ppm"], there["precision"]) == (None, pytest.approx(0.01))
 
 
 @pytest.mark.parametrize(
