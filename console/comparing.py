@@ -14,6 +14,7 @@ from db import evaluations, operating_points
 from db.engine import Session, reading
 from db.errors import Refused
 from trainer.comparison import Comparison, Paired, compare
+from trainer.leakage import leaking_words
 from trainer.operating_point import Limits
 
 
@@ -27,6 +28,8 @@ class Side:
     operating_point: int
     approved: bool
     limits: Limits
+    judged: int  # images that the evaluation has a score of
+    leaking: int | None  # of these, those that this model knows from its training; None: not told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,7 @@ def printed(compared: Compared, *, limit: int) -> str:
         f"{side.limits.fail_from!r}"
         for number, side in enumerate(compared.sides, start=1)
     ]
+    lines += [f"{number} {leaking_words(side.leaking, side.judged)}" for number, side in enumerate(compared.sides, 1)]
     which = "all" if compared.split == "all" else f"the {compared.split}"
     lost = f", {compared.unreadable} unreadable ones left out" if compared.unreadable else ""
     lines += [
@@ -133,6 +137,7 @@ def fields(compared: Compared) -> dict[str, Any]:
 
 def _side(session: Session, judge: Judge, evaluation: int) -> Side:
     point = operating_points.current(session, judge.checkpoint)
+    row = evaluations.get(session, evaluation)
     return Side(
         model=judge.checkpoint.name,
         digest=judge.checkpoint.digest,
@@ -140,6 +145,8 @@ def _side(session: Session, judge: Judge, evaluation: int) -> Side:
         operating_point=point.id,
         approved=point.approval is not None,
         limits=Limits(pass_below=point.pass_below, fail_from=point.fail_from),
+        judged=row.images,
+        leaking=row.leaking,
     )
 
 

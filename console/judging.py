@@ -1,13 +1,13 @@
 """How is a kept model judged on labelled images by one of its runtimes, and compared with the reference?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console.options import chosen_dataset
 from console.terminal import progress_bar, say
 from db import checkpoints, evaluations, runtimes
-from db.engine import Engine, reading, writing
+from db.engine import Engine, Session, reading, writing
 from db.models import Checkpoint, RuntimeParity, TrainingRun
 from db.models import Evaluation as EvaluationRow
 from db.schema import open_database
@@ -16,6 +16,7 @@ from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.evaluation import Evaluation, Judging, judge
+from trainer.grouping import GroupRule
 from trainer.leakage import Leakage, find_leaks
 from trainer.recipe import Recipe
 from trainer.recording import record_evaluation, record_parity, record_reference, stored_training_images
@@ -31,7 +32,7 @@ class Judged:
     evaluation: int
     model: str
     outcome: Evaluation
-    leakage: Leakage | None = None  # None: not told
+    leakage: Leakage | None = None  # None: what the model was trained on was not written down
     runtimes: tuple[RuntimeParity, ...] = ()  # the comparisons that were made on the way
     folds: "Judged | None" = None  # the same recipe's models on images that each had not seen, pooled
 
@@ -58,18 +59,18 @@ class Judge:
         """Evaluate the checkpoint itself, by PyTorch in fp32."""
         outcome, leakage = self._asked(REFERENCE, None), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
+            row = self._kept(session, outcome, leakage)
             record_reference(session, row, actor=person())
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage)
 
     def of_folds(self, pooled: Evaluation) -> Judged:
         """Keep what models of the same recipe said of images that they had not seen, beside this model."""
         with writing(self.engine) as session:
-            row = record_evaluation(session, pooled, self.dataset.snapshot(), self.checkpoint, actor=person())
+            row = self._kept(session, pooled, None)
         return Judged(evaluation=row.id, model=self.checkpoint.name, outcome=pooled)
 
     def reference(self) -> int:
-        """The reference's evaluation on these images: the newest one, or a new one where there is none."""
+        """The reference's evaluation on these images: the newest one, or a new one where it lacks what can be told."""
         return self._reference_row() or self.by_reference().evaluation
 
     def by(self, name: str, file_digest: str | None = None) -> Judged:
@@ -86,15 +87,30 @@ class Judge:
             file_digest = read_verified(file, file_digest, anew=EXPORT)[1]
         outcome, leakage = self._asked(name, file_digest), self._leakage()
         with writing(self.engine) as session:
-            row = record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
+            row = self._kept(session, outcome, leakage)
             compared_with = session.get_one(EvaluationRow, reference)
             parity = record_parity(session, name, row, compared_with, file_digest, actor=person())
         return Judged(
             evaluation=row.id, model=self.checkpoint.name, outcome=outcome, leakage=leakage, runtimes=(parity,)
         )
 
+    def validation_by(self, compared: Sequence[RuntimeParity]) -> None:
+        """Keep what each of these runtimes that was accepted says of the validation images.
+
+        Limits are read off those scores, and have to keep their targets for the runtime that scans use, too. It is
+        no comparison: whether a runtime may be used, the test images have decided.
+        """
+        if self.trained_by is None or not self.trained_by.validation_share:
+            return
+        validating = replace(self, judging=replace(self.judging, split="validation"))
+        for row in compared:
+            if row.accepted:
+                outcome, leakage = validating._asked(row.name, row.file_digest), validating._leakage()
+                with writing(self.engine) as session:
+                    validating._kept(session, outcome, leakage)
+
     def by_exports(self) -> tuple[RuntimeParity, ...]:
-        """Export the model and compare every runtime that was exported.
+        """Export the model, compare every runtime that was exported, and keep what it says of the validation images.
 
         Where that cannot be, it is said and there are none: the model is of use without.
         """
@@ -110,25 +126,31 @@ class Judge:
         except DatasetError as error:
             say(f"Not exported: {error}")
             return ()
-        return tuple(parity for file in files for parity in self.by(file.name, file.digest).runtimes)
+        compared = tuple(parity for file in files for parity in self.by(file.name, file.digest).runtimes)
+        self.validation_by(compared)
+        return compared
+
+    def _kept(self, session: Session, outcome: Evaluation, leakage: Leakage | None) -> EvaluationRow:
+        return record_evaluation(session, outcome, self.dataset.snapshot(), self.checkpoint, leakage, actor=person())
 
     def _leakage(self) -> Leakage | None:
         """What the judged images have in common with those that the model was trained on.
 
-        None where nobody wrote down what those were, or where they are judged themselves.
+        None where nobody wrote down what those were. Training images that are judged themselves are known, too.
         """
-        if self.judging.split in (None, "train"):
-            return None
         with reading(self.engine) as session:
             learned_from = session.get_one(TrainingRun, self.checkpoint.training_run_id).dataset
             trained = stored_training_images(session, learned_from.id)
+            own = learned_from.fingerprint == self.dataset.fingerprint
         if trained is None:
             return None
         judged = self.parted.part(self.judging.split)
         if self.judging.split == "validation":
             held = {sample.path for sample in judged}
             trained = tuple(sample for sample in trained if sample.path not in held)
-        return find_leaks(judged, trained, same_rule=learned_from.group_rule == self.dataset.group_rule)
+        rule = self.dataset.group_rule
+        named_alike = rule is not None and (own or GroupRule.parse(rule).names_last)
+        return find_leaks(judged, trained, same_rule=named_alike and learned_from.group_rule == rule)
 
     def _asked(self, name: str, file_digest: str | None) -> Evaluation:
         folder, digest = self.settings.models_folder, self.checkpoint.digest
@@ -149,7 +171,12 @@ class Judge:
                 split=self.judging.split or "all",
                 threshold=self.judging.threshold,
             )
-            return None if found is None else found.id
+            if found is None:
+                return None
+            learned_from = session.get_one(TrainingRun, self.checkpoint.training_run_id).dataset_snapshot_id
+            if found.leaking is None and evaluations.knows_training_images(session, learned_from):
+                return None  # an older version's, which did not tell
+            return found.id
 
     def _recorded_digest(self, name: str) -> str | None:
         with reading(self.engine) as session:

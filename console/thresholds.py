@@ -8,12 +8,14 @@ import numpy as np
 
 from console.evidence.facts import point_facts
 from console.terminal import shown
-from db import checkpoints, evaluations, operating_points
+from db import checkpoints, evaluations, operating_points, runtimes
 from db.engine import Session
 from db.errors import Refused
 from db.models import Checkpoint, Evaluation, OperatingPoint
 from trainer.bounds import upper_bound
-from trainer.operating_point import Bools, Floats, Limits, Outcome, Targets, outcome, propose
+from trainer.leakage import leaking_words
+from trainer.operating_point import Limits, Outcome, Scored, Targets, outcome, propose
+from vision.runtimes import name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +26,24 @@ class Gives:
     split: str
     engine: str
     precision: str
+    images: int
+    read_off: bool  # the limits were read off these images, by this runtime's scores or another's
+    leaking: int | None  # of these, those that the model knows from its training; None: not known
     outcome: Outcome
 
 
 def propose_limits(
     session: Session, model: str, targets: Targets, *, evaluation: int | None, actor: str
 ) -> OperatingPoint:
-    """Read limits off validation scores and keep them as a proposal. Raises TargetRefused, Refused and NotFound."""
+    """Read limits off validation scores and keep them as a proposal. Raises TargetRefused, Refused and NotFound.
+
+    They keep the targets for each accepted runtime that has scored these images: any of them may judge a scan.
+    """
     checkpoint = checkpoints.find(session, model)
     source = _validation(session, checkpoint) if evaluation is None else evaluations.get(session, evaluation)
     _refuse_seen(checkpoint, source)
-    truth, scores = labelled(session, source)
-    limits = propose(truth, scores, targets)
+    others = _by_others(session, source)
+    limits = propose(*labelled(session, source), targets, [labelled(session, row) for row in others])
     return operating_points.propose(
         session,
         checkpoint,
@@ -43,10 +51,11 @@ def propose_limits(
         actor=actor,
         targets={name: value for name, value in asdict(targets).items() if value is not None},
         evaluation=source,
+        others=others,
     )
 
 
-def labelled(session: Session, row: Evaluation) -> tuple[Bools, Floats]:
+def labelled(session: Session, row: Evaluation) -> Scored:
     """(is it defective, P(defective)) of every image of an evaluation that could be read."""
     pairs = list(evaluations.labelled_scores(session, row.id))
     truth = np.array([actual == row.dataset.positive_class for actual, _ in pairs], dtype=bool)
@@ -54,38 +63,50 @@ def labelled(session: Session, row: Evaluation) -> tuple[Bools, Floats]:
 
 
 def outcomes(session: Session, point: OperatingPoint) -> list[Gives]:
-    """On the images that the limits were read off, then on the test images, as each runtime scored those."""
+    """On the images that the limits were read off, then on the test images, as each runtime scored them."""
     limits = Limits(pass_below=point.pass_below, fail_from=point.fail_from)
     rows: list[Evaluation] = []
     if point.evaluation_id is not None:
-        rows.append(evaluations.get(session, point.evaluation_id))
-    rows += [
-        row
-        for row in evaluations.newest_by_runtime(session, point.checkpoint_id, "test")
-        if row.id != point.evaluation_id
-    ]
+        source = evaluations.get(session, point.evaluation_id)
+        rows += [source, *_by_others(session, source)]
+    told = {row.id for row in rows}
+    tested = evaluations.newest_by_runtime(session, point.checkpoint_id, "test")
+    rows += [row for row in tested if row.id not in told]
     return [
         Gives(
             evaluation=row.id,
             split=row.split,
             engine=row.engine,
             precision=row.precision,
+            images=row.images,
+            read_off=row.id in told,
+            leaking=row.leaking,
             outcome=outcome(*labelled(session, row), limits),
         )
         for row in rows
     ]
 
 
-def fields(point: OperatingPoint, gives: Sequence[Gives] = ()) -> dict[str, Any]:
+def not_asked(session: Session, point: OperatingPoint) -> list[str]:
+    """The accepted runtimes that have not scored the images that the limits were read off: it may not hold for them."""
+    if point.evaluation_id is None:
+        return []
+    source = evaluations.get(session, point.evaluation_id)
+    asked = {name_of(row.engine, row.precision) for row in (source, *_by_others(session, source))}
+    return [row.name for row in runtimes.accepted(session, point.checkpoint_id) if row.name not in asked]
+
+
+def fields(point: OperatingPoint, gives: Sequence[Gives] = (), lacking: Sequence[str] = ()) -> dict[str, Any]:
     """For scripts."""
     return {
         **point_facts(point),
+        "runtimes_not_asked": list(lacking),
         "gives": [_gives(each) for each in gives],
     }
 
 
-def printed(point: OperatingPoint, gives: Sequence[Gives]) -> str:
-    """For a person."""
+def printed(point: OperatingPoint, gives: Sequence[Gives], lacking: Sequence[str] = ()) -> str:
+    """For a person; `lacking`: the runtimes that were not asked."""
     review = "" if point.pass_below == point.fail_from else ", REVIEW between"
     lines = [
         f"Operating point {point.id}, version {point.version} of model {shown(point.checkpoint.name)}: "
@@ -94,6 +115,12 @@ def printed(point: OperatingPoint, gives: Sequence[Gives]) -> str:
     ]
     if point.approval is not None:
         lines.append(f"because: {shown(point.approval.reason)}")
+    lines += [
+        f"NOT SHOWN for scans by the runtime {name}, which has not scored the images that the limits were read off. "
+        f"To see: inspectq evaluate {shown(point.checkpoint.name)} DIR --split {gives[0].split} --runtime {name}, then "
+        "propose again"
+        for name in lacking
+    ]
     for each in gives:
         found = each.outcome
         images = found.defective + found.good
@@ -105,6 +132,7 @@ def printed(point: OperatingPoint, gives: Sequence[Gives]) -> str:
             f"  missed        {_rate(found.missed, found.defective)} defective",
             f"  false alarms  {_rate(found.alarms, found.good)} good",
             f"  to review     {_rate(reviewed, images)} images",
+            f"  {leaking_words(each.leaking, each.images)}",
         ]
     if gives:
         lines += ["", "(at most: the exact one-sided 95% bound)"]
@@ -121,6 +149,18 @@ def _validation(session: Session, checkpoint: Checkpoint) -> Evaluation:
     )
 
 
+def _by_others(session: Session, source: Evaluation) -> list[Evaluation]:
+    """The newest evaluation of the same images by each other runtime that scans may use."""
+    accepted = {row.name for row in runtimes.accepted(session, source.checkpoint_id)}
+    rows = evaluations.newest_by_runtime(
+        session, source.checkpoint_id, source.split, dataset_id=source.dataset_snapshot_id
+    )
+    made_by = (source.engine, source.precision)
+    return [
+        row for row in rows if (row.engine, row.precision) != made_by and name_of(row.engine, row.precision) in accepted
+    ]
+
+
 def _refuse_seen(checkpoint: Checkpoint, source: Evaluation) -> None:
     if source.checkpoint_id != checkpoint.id:
         raise Refused(f"Evaluation e{source.id} is of another model than {checkpoint.name}.")
@@ -132,6 +172,14 @@ def _refuse_seen(checkpoint: Checkpoint, source: Evaluation) -> None:
             f"Evaluation e{source.id} is of {what}: limits that are read off those cannot be trusted. "
             "Use its validation images, or another data set."
         )
+    # Its own validation part is drawn so that no twin or group is parted: what is counted there lies on the border of
+    # likeness, is shown with the limits, and is nothing that another data set would mend.
+    if source.leaking and not own:
+        raise Refused(
+            f"Evaluation e{source.id} leaks: the model knows {source.leaking} of its {source.images} images from its "
+            "training, and limits that are read off those cannot be trusted. Take these images out of "
+            f"{source.dataset.root}, evaluate the others, and name that evaluation."
+        )
 
 
 def _gives(each: Gives) -> dict[str, Any]:
@@ -141,6 +189,7 @@ def _gives(each: Gives) -> dict[str, Any]:
         "split": each.split,
         "engine": each.engine,
         "precision": each.precision,
+        "leaking": each.leaking,
         **asdict(found),
         "miss_rate_bound": upper_bound(found.missed, found.defective),
         "false_alarm_rate_bound": upper_bound(found.alarms, found.good),

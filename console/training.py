@@ -7,7 +7,7 @@ from functools import partial
 
 from console.judging import Judge, Judged
 from console.runtimes import parity_fields, parity_line
-from console.targets import Question, findings
+from console.targets import Answer
 from console.terminal import say, shown
 from db import checkpoints
 from db.engine import Engine, writing
@@ -19,7 +19,7 @@ from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds
-from trainer.leakage import Leak
+from trainer.leakage import Leak, leaking_words
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
 from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
@@ -27,7 +27,6 @@ from trainer.recipe import Recipe
 from trainer.recording import record_training
 from trainer.training import TrainingOutcome, TrainingPlan, train
 
-NOTHING = Question()
 DATABASE_PATIENCE_SECONDS = 1800  # what was trained for an hour is worth half an hour of waiting
 
 
@@ -77,11 +76,14 @@ def make_model(engine: Engine, settings: Settings, dataset: Dataset, recipe: Rec
         judging=judging,
         trained_by=recipe,
     )
-    folds = None if pooled is None else judge.of_folds(pooled)
+    folds = None if pooled is None else judge.of_folds(pooled.evaluation)
+    if pooled is not None:
+        pooled.forget()
     judged = replace(judge.by_reference(), folds=folds)
     if recipe.validation_share:
         replace(judge, judging=replace(judge.judging, split="validation")).by_reference()
     others = judge.by("torch-bf16").runtimes if judged.outcome.device != "cpu" else ()
+    judge.validation_by(others)
     return replace(judged, runtimes=(*others, *(judge.by_exports() if wanted.export else ())))
 
 
@@ -105,8 +107,11 @@ def say_fold(number: int, *, of: int) -> None:
     say(f"Fold {number} of {of}: a model learns from the others")
 
 
-def printed(judged: Judged, question: Question = NOTHING) -> str:
-    """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
+def printed(judged: Judged, prevalence: float | None = None, answer: Answer | None = None) -> str:
+    """The report of an evaluation as text: the classification report, the confusion matrix, the rates.
+
+    `prevalence`: what the verdicts would be worth there, too; `answer`: what is said to rates that were in question.
+    """
     metrics = judged.outcome.metrics
     lines = [
         f"Model {shown(judged.model)} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
@@ -115,12 +120,12 @@ def printed(judged: Judged, question: Question = NOTHING) -> str:
         *_figures(metrics),
         "(in brackets: 95% bounds, exact for rates, bootstrap for the last two)",
     ]
-    if question.prevalence is not None:
-        lines.append(_at(question.prevalence, metrics))
-    lines += [str(found) for found in findings(metrics, question)]
+    if prevalence is not None:
+        lines.append(_at(prevalence, metrics))
+    if answer is not None:
+        lines.append(str(answer))
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
-    if judged.leakage is not None:
-        lines.append(str(judged.leakage))
+    lines.append(leaking_words(None, metrics.samples) if judged.leakage is None else str(judged.leakage))
     lines += [parity_line(row) for row in judged.runtimes]
     if judged.folds is not None:
         lines += [
@@ -148,12 +153,14 @@ def _figures(metrics: Metrics) -> list[str]:
     return lines
 
 
-def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, object]:
+def machine_readable(
+    judged: Judged, prevalence: float | None = None, answer: Answer | None = None
+) -> dict[str, object]:
     """The same for scripts. A figure's 95% bounds are those with _lcl and _ucl behind its name."""
     outcome = judged.outcome
     metrics = outcome.metrics
-    share = question.prevalence
-    there = None if share is None else at_prevalence(metrics.confusion_rows(), share)
+    there = None if prevalence is None else at_prevalence(metrics.confusion_rows(), prevalence)
+    findings = () if answer is None else answer.findings
     return {
         "evaluation": f"e{judged.evaluation}",
         "model": judged.model,
@@ -178,7 +185,8 @@ def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, 
         "runtimes": [parity_fields(row) for row in judged.runtimes],
         "at_prevalence": None if there is None else asdict(there),
         "folds": None if judged.folds is None else machine_readable(judged.folds),
-        "targets": [{**asdict(found), "shown": found.shown} for found in findings(metrics, question)],
+        "targets": [{**asdict(found), "shown": found.shown} for found in findings],
+        "judged_by": None if answer is None else {n: v for n, v in asdict(answer).items() if n != "findings"},
     }
 
 
@@ -202,7 +210,10 @@ def _percent(metrics: Metrics, name: str) -> str:
 
 def _between(metrics: Metrics, name: str) -> str:
     bounds = metrics.bounds.get(name)
-    return " (no bounds: the ranking is perfect)" if bounds is None else f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
+    if bounds is None:
+        why = "the ranking is perfect" if metrics.auroc == 1 else "no resample of these scores gives another"
+        return f" (no bounds: {why})"
+    return f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
 
 
 def _at(prevalence: float, metrics: Metrics) -> str:
@@ -210,9 +221,11 @@ def _at(prevalence: float, metrics: Metrics) -> str:
     if there is None:
         return f"at a prevalence of {prevalence:.4%} nothing can be said: one class is missing"
     escapes, precision = there.escapes_ppm_bounds, there.precision_bounds
+    escaping = "none passes"
+    if there.escapes_ppm is not None:
+        escaping = f"{there.escapes_ppm:,.0f} of a million passed would be ({escapes.lcl:,.0f} to {escapes.ucl:,.0f})"
     return (
-        f"where {prevalence:.4g} of the parts are defective: {there.escapes_ppm:,.0f} of a million passed would be "
-        f"({escapes.lcl:,.0f} to {escapes.ucl:,.0f}), and "
+        f"where {prevalence:.4g} of the parts are defective: {escaping}, and "
         f"{'none' if there.precision is None else f'{there.precision:.1%}'} of the rejected "
         f"({precision.lcl:.1%} to {precision.ucl:.1%})"
     )

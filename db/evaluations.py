@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, and_, case, insert, not_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import audit
@@ -196,15 +196,19 @@ def newest(
     """The newest evaluation with this engine and precision, by default the reference's.
 
     Not of images that the model has learned from, or that its limits are read off, and not what other models of its
-    recipe said.
+    recipe said. One without leaks where there is any; before one that leaks, one of which that was not told.
     """
+    own = select(TrainingRun.dataset_snapshot_id).join(Checkpoint).where(Checkpoint.id == checkpoint_id)
+    learned_from = and_(Evaluation.split == "all", Evaluation.dataset_snapshot_id == own.scalar_subquery())
+    leaks = case((Evaluation.leaking == 0, 0), (Evaluation.leaking.is_(None), 1), else_=2)
     query = _whole().where(
         Evaluation.checkpoint_id == checkpoint_id,
         Evaluation.engine == engine,
         Evaluation.precision == precision,
         Evaluation.split.not_in(_NO_TEST),
+        not_(learned_from),
     )
-    return session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+    return session.scalar(query.order_by(leaks, Evaluation.id.desc()).limit(1))
 
 
 def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision: str) -> Sequence[Evaluation]:
@@ -223,13 +227,14 @@ def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision
     return sorted(newest.values(), key=lambda row: [(row.engine, row.precision) != first for first in ran] + [-row.id])
 
 
-def newest_by_runtime(session: Session, checkpoint_id: int, split: str) -> Sequence[Evaluation]:
-    """The newest evaluation of each engine and precision on that split, the reference's first."""
-    rows = session.scalars(
-        _whole()
-        .where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.split == split)
-        .order_by(Evaluation.id.desc())
-    ).all()
+def newest_by_runtime(
+    session: Session, checkpoint_id: int, split: str, *, dataset_id: int | None = None
+) -> Sequence[Evaluation]:
+    """The newest evaluation of each engine and precision on that split (of one data set), the reference's first."""
+    query = _whole().where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.split == split)
+    if dataset_id is not None:
+        query = query.where(Evaluation.dataset_snapshot_id == dataset_id)
+    rows = session.scalars(query.order_by(Evaluation.id.desc())).all()
     newest = {(row.engine, row.precision): row for row in reversed(rows)}
     return sorted(newest.values(), key=lambda row: ((row.engine, row.precision) != _REFERENCE, row.id))
 

@@ -33,8 +33,12 @@ def propose(
     actor: str,
     targets: dict[str, Any] | None = None,
     evaluation: Evaluation | None = None,
+    others: Sequence[Evaluation] = (),
 ) -> OperatingPoint:
-    """The next version: read off `evaluation`'s scores to keep `targets`, or, without those, set by hand."""
+    """The next version: read off `evaluation`'s scores to keep `targets`, or, without those, set by hand.
+
+    `others`: of the same images by other runtimes, for which the targets are kept as well; the event names them.
+    """
     if not 0 <= pass_below <= fail_from <= 1:
         raise Refused(f"Limits are 0 <= PASS below <= FAIL from <= 1: {pass_below:g} and {fail_from:g} are none.")
     newest = session.scalar(
@@ -61,6 +65,7 @@ def propose(
         pass_below=pass_below,
         fail_from=fail_from,
         targets=targets,
+        evaluations=[row.id for row in (evaluation, *others) if row is not None],
         sealed=[seal(session, "operating_point", point.id)],
     )
     return point

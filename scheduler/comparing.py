@@ -96,7 +96,7 @@ def _measured(session: Session, job: InspectionJob) -> dict[str, Any]:
             "defect_rate": defect_rate,
         }
     reference = drift.of_evaluation(
-        session, evaluation, positive=job.checkpoint.positive_class, fail_from=job.operating_point.fail_from
+        session, evaluation, positive=evaluation.dataset.positive_class, fail_from=job.operating_point.fail_from
     )
     compared = compare(counts, reference)
     figures = {name: value for name, value in vars(compared).items() if name not in ("likeness", "reasons")}

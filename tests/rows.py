@@ -43,19 +43,21 @@ def add_model(session: Session, *, name: str = "tiny", digest: str = DIGEST) -> 
     return checkpoints.register(session, new, actor="tester")
 
 
-def add_dataset(session: Session) -> DatasetSnapshot:
-    """A data set of nothing."""
+def add_dataset(
+    session: Session, *, fingerprint: str = "f" * 64, classes: tuple[str, str] = ("defective", "ok")
+) -> DatasetSnapshot:
+    """A data set of nothing; `classes`: the defective one and the other."""
     return evaluations.snapshot(
         session,
         NewDataset(
-            fingerprint="f" * 64,
+            fingerprint=fingerprint,
             root="/photographs",
             layout="split folders",
             split_seed=None,
             test_share=None,
-            positive_class="defective",
-            class_names=["defective", "ok"],
-            counts={"test": {"defective": 126, "ok": 467}},
+            positive_class=classes[0],
+            class_names=list(classes),
+            counts={"test": dict(zip(classes, (126, 467), strict=True))},
             skipped=[],
             twins_across_splits=0,
         ),

@@ -62,7 +62,9 @@ def calibrated_loss(margins: Floats, truth: Bools, weights: Floats) -> float:
 
 
 def _fitted(margins: Floats, truth: Bools, weights: Floats) -> tuple[float, float]:
-    """The temperature, and the loss with it."""
+    """The temperature, and the loss with it; of margins that are no numbers the loss is none either."""
+    if not np.isfinite(margins).all():
+        return 1.0, float("nan")
     defective = int(truth.sum())
     good = len(truth) - defective
     wanted = np.where(truth, (defective + 1) / (defective + 2), 1 / (good + 2))

@@ -122,7 +122,8 @@ def best_epoch(history: tuple[EpochRecord, ...]) -> int | None:
 
 
 def _best_loss(history: tuple[EpochRecord, ...]) -> float | None:
-    return min((record.validation_loss for record in history if record.validation_loss is not None), default=None)
+    losses = [record.validation_loss for record in history if record.validation_loss is not None]
+    return min(filter(math.isfinite, losses), default=None)  # NaN is smaller than nothing, and nothing than it
 
 
 def _has_had_enough(recipe: Recipe, history: tuple[EpochRecord, ...]) -> bool:

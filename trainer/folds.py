@@ -7,7 +7,7 @@ all those models are pooled. They speak for the recipe on these images, and for 
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.dataset import Dataset, fingerprint
@@ -16,7 +16,7 @@ from trainer.evaluation import Evaluation, Judging, evaluate, judged_metrics
 from trainer.progress import OnStep
 from trainer.split import stratified_folds
 from trainer.together import units_by_content
-from trainer.training import TrainingPlan, train
+from trainer.training import TrainingPlan, train, training_key
 
 SPLIT = "folds"  # what the pooled evaluation is of
 
@@ -53,30 +53,39 @@ def folded(dataset: Dataset, *, folds: int, seed: int) -> tuple[Dataset, ...]:
     return tuple(parts)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """What the models of all folds say, and their files, of which a resumed run would train none again."""
+
+    evaluation: Evaluation
+    files: tuple[Path, ...]
+
+    def forget(self) -> None:
+        """Remove the files: what is to be kept is written down."""
+        for file in self.files:
+            file.unlink(missing_ok=True)
+
+
 def evaluate_folds(
     plan: TrainingPlan, folds: int, judging: Judging, on_fold: OnFold, on_step: OnStep | None = None
-) -> Evaluation:
+) -> Pooled:
     """Train and judge once for each fold; the answers of all, pooled, as an evaluation of the split "folds".
 
     `plan` as for the model itself, whose checkpoint is not touched. With `plan.resume`, folds that a former run has
-    trained are not trained again. Raises what `train` and `evaluate` raise.
+    trained are not trained again. Their files stay until they are forgotten. Raises what `train` and `evaluate` raise.
     """
     parts = folded(plan.dataset, folds=folds, seed=plan.recipe.seed)
     judged: list[Evaluation] = []
     files: list[Path] = []
     for number, part in enumerate(parts, start=1):
         on_fold(number)
-        key = f"{part.fingerprint[:12]}-{plan.recipe.key()[:12]}"
-        if part.drawn_boxes is not None:
-            key += f"-{part.drawn_boxes.boxes_sha256[:12]}"
-        file = plan.state_folder / f"fold-{key}.safetensors"
+        own = replace(plan, dataset=part)
+        file = plan.state_folder / f"fold-{training_key(own)[:24]}.safetensors"
         files.append(file)
         if not (plan.resume and file.exists()):
-            train(replace(plan, dataset=part, checkpoint=file), on_step)
+            train(replace(own, checkpoint=file), on_step)
         judged.append(evaluate(file, None, part, replace(judging, split="test")))
-    for file in files:
-        file.unlink()
-    return _pooled(plan.dataset, judged)
+    return Pooled(evaluation=_pooled(plan.dataset, judged), files=tuple(files))
 
 
 def _pooled(dataset: Dataset, judged: list[Evaluation]) -> Evaluation:

@@ -5,7 +5,7 @@
 --group 'name:REGEX'  what the first group in brackets matches in the file's name
 --group block:N       N images in a row, in the order of their paths: cells cut from one module, frames of one shift
 
-An image without such a folder, or whose name does not match, stands alone.
+An image without such a folder or cell, or whose name does not match or matches nothing, stands alone.
 """
 
 import re
@@ -46,6 +46,11 @@ class GroupRule:
                 raise DatasetError(f"--group {text!r} needs brackets round what names the group: 'name:^(.*)_'.")
         return cls(kind=kind, argument=argument)
 
+    @property
+    def names_last(self) -> bool:
+        """Whether a group's name means the same in another data set: of a block it is a number in the order of one."""
+        return self.kind != "block"
+
     def grouped(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """The same entries, sorted by path as they come, with their groups. Those of a column have them already."""
         if self.kind == "column":
@@ -57,7 +62,7 @@ class GroupRule:
     def _of(self, entry: Entry) -> str | None:
         if self.kind == "name":
             found = re.search(self.argument, PurePosixPath(entry.path).name)
-            return None if found is None else found[1]
+            return None if found is None else found[1] or None
         folders = PurePosixPath(entry.path).parts[:-1]
         if entry.split in SPLITS:
             folders = folders[1:]

@@ -44,6 +44,13 @@ def doubtful_labels(dataset: Dataset, network: Network, image_size: int) -> tupl
         raise DatasetError("Label errors cannot be looked for: a class has fewer than two images that are no twins.")
     # In the order of their digests: a name must not decide which fifth an image is in.
     order = np.argsort([sample.sha256 for sample in samples], kind="stable")
+    parted = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    turns = list(parted.split(order, defective[order], groups=units[order]))
+    if any(len(set(defective[order][fitted])) < 2 for fitted, _ in turns):
+        raise DatasetError(
+            "Label errors cannot be looked for: the images are so few, or their groups so large, that those outside of "
+            "one part are all of one class."
+        )
     judge = make_pipeline(
         StandardScaler(), LogisticRegression(C=_REGULARISATION, class_weight="balanced", max_iter=1000)
     )
@@ -52,8 +59,7 @@ def doubtful_labels(dataset: Dataset, network: Network, image_size: int) -> tupl
         judge,
         features(dataset, network, image_size)[order],
         defective[order],
-        groups=units[order],
-        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=0),
+        cv=turns,
         method="predict_proba",
     )[:, 1]
     agreement = np.where(defective, probabilities, 1 - probabilities)

@@ -33,7 +33,7 @@ class LabelsFile:
     path_column: str | None = None  # a header's name, or a number counted from 1
     label_column: str | None = None
     positive_if: str | None = None  # a condition such as '>=0.5'; what meets it is defective
-    group_column: str | None = None  # images with the same cell stay together
+    group_column: str | None = None  # images with the same cell stay together; one without stands alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +89,14 @@ def read_labels(file: LabelsFile) -> list[LabelRow]:
     if label_at is None:
         label_at = _label_column(header, path_at, width=len(body[0][1]))
     group_at = _column(file.group_column, header, "--group column")
+    if group_at is not None and all(group_at >= len(cells) for _, cells in body):
+        raise LabelsError(f"--group column:{file.group_column}: no line of {file.path} has so many columns.")
     rows = []
     for line, cells in body:
-        if len(cells) <= max(path_at, label_at, group_at or 0):
+        if len(cells) <= max(path_at, label_at):
             raise LabelsError(f"{file.path}, line {line}: expected a path and a label, found {cells!r}.")
-        group = None if group_at is None else cells[group_at]
-        rows.append(LabelRow(path=cells[path_at], label=cells[label_at], line=line, group=group))
+        group = cells[group_at] if group_at is not None and group_at < len(cells) else ""
+        rows.append(LabelRow(path=cells[path_at], label=cells[label_at], line=line, group=group or None))
     return rows
 
 

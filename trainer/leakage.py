@@ -1,8 +1,8 @@
 """Which images of an evaluation does the model know from its training?
 
 An image is known where a training image has the same bytes, shows the same photograph (trainer/twins.py), or is of the
-same group by the same rule. What is compared with is what was written down when the model was trained, not what lies in
-a folder today: so an evaluation on another folder is looked through, too.
+same group by the same rule, where its names last (trainer/grouping.py). What is compared with is what was written down
+when the model was trained, not what lies in a folder today: so an evaluation on another folder is looked through, too.
 """
 
 from collections.abc import Sequence
@@ -38,31 +38,38 @@ class Leakage:
     leaks: tuple[Leak, ...]  # one for each image that is known, the surest first
 
     def __str__(self) -> str:
-        if not self.leaks:
-            return f"not leaking: none of {self.images} test images has a twin in training"
+        words = leaking_words(len(self.leaks), self.images)
         kinds = [leak.kind for leak in self.leaks]
         parts = ", ".join(f"{kinds.count(kind)} {words}" for kind, words in _WORDS.items() if kind in kinds)
-        return f"leaking: {len(self.leaks)} of {self.images} test images have a twin in training ({parts})"
+        return f"{words} ({parts})" if parts else words
 
     def told(self) -> list[dict[str, Any]]:
         """The first of them, as they are stored."""
         return [asdict(leak) for leak in self.leaks[:TOLD]]
 
 
+def leaking_words(leaking: int | None, images: int) -> str:
+    """How many of so many judged images the model knows from its training; None: that cannot be told."""
+    if leaking is None:
+        return "leaks: not known, for what this model was trained on was not written down"
+    if leaking == 0:
+        return f"not leaking: none of {images} test images has a twin in training"
+    return f"leaking: {leaking} of {images} test images have a twin in training"
+
+
 _WORDS: dict[Kind, str] = {"same bytes": "of the same bytes", "near twin": "near twins", "same group": "of one group"}
 
 
 def find_leaks(judged: Sequence[Sample], trained: Sequence[Sample], *, same_rule: bool) -> Leakage:
-    """What of `judged` is known from `trained`, which has no image of it by itself.
+    """What of `judged` is known from `trained`; an image that is in both is known by its own bytes.
 
-    `same_rule`: both have their groups by the same rule, so that equal names mean the same thing.
+    `same_rule`: both have their groups by the same rule, and equal names mean the same thing in both.
     """
     by_bytes = {sample.sha256: sample for sample in reversed(trained)}
     by_group = {sample.group: sample for sample in reversed(trained) if same_rule and sample.group is not None}
     rest = [sample for sample in judged if sample.sha256 not in by_bytes]
-    pairs = nearest_twins(
-        as_array([sample.signature for sample in rest]), as_array([sample.signature for sample in trained])
-    )
+    told = (as_array([sample.signature for sample in part]) for part in (rest, trained))
+    pairs = nearest_twins(*told) if rest else []
     near = {rest[pair.first].path: (trained[pair.second], pair.similarity) for pair in pairs}
     found: list[Leak] = []
     for sample in judged:

@@ -15,7 +15,7 @@ from trainer.box_file import BoxRow, boxes_by_path, boxes_within
 from trainer.dataset import Dataset, Entry, Sample, Skip, fingerprint
 from trainer.errors import BoxesError, DatasetError
 from trainer.finding import Reading, find_entries, two_classes
-from trainer.together import draw_split, find_near_twins, keep_together
+from trainer.together import draw_split, find_near_twins, groups_in_the_way, keep_together
 from vision.decode import Limits, read_image
 from vision.faults import StorageTrouble, Unreadable
 from vision.signature import signature
@@ -112,5 +112,5 @@ def _refuse_empty(dataset: Dataset, needed: Sequence[str]) -> None:
             left_out = f" ({len(dataset.skipped)} unreadable files were left out)" if dataset.skipped else ""
             raise DatasetError(
                 f"The class {row.label!r} has no readable image in the {row.split} part of {dataset.root}"
-                f"{left_out}: add images of it."
+                f"{left_out}: add images of it.{groups_in_the_way(dataset.samples, row.label)}"
             )

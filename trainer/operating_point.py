@@ -7,9 +7,13 @@ The limits are order statistics of the validation scores, and a target is kept b
 its rate: with k of n defective images below `pass_below`, the share of all defective parts below it is at most the
 Clopper-Pearson bound of k / n, with 95% confidence, although the limit was read off these very images (Wilks 1941,
 "Determination of sample sizes for setting tolerance limits", Annals of Mathematical Statistics 12:91).
+
+Where several runtimes may give the verdicts, each of them has scored the images, and a target is kept for each: a limit
+that is lower than need be misses no more, and one that is higher alarms no more.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +24,7 @@ from trainer.errors import TargetRefused
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Scored = tuple[Bools, Floats]  # (n,) each: is it defective, and what one runtime says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +91,30 @@ def outcome(truth: Bools, scores: Floats, limits: Limits) -> Outcome:
     )
 
 
-def propose(truth: Bools, scores: Floats, targets: Targets) -> Limits:
+def propose(truth: Bools, scores: Floats, targets: Targets, others: Sequence[Scored] = ()) -> Limits:
     """The limits that keep the targets on these validation images; truth and scores (n,), True for defective.
 
+    `others`: what further runtimes say of the same images; the targets are kept for each of them.
     With one rate as the target there is one limit: of those that keep it, the one with the fewest mistakes of the
     other kind. With both, REVIEW is what lies between where no single limit keeps both. `max_review_rate` with one
-    rate is spent on sparing mistakes of the other kind. Raises TargetRefused where no limits keep the targets, and
-    where one class is missing, of which any limit would be a guess.
+    rate is spent on sparing mistakes of the other kind. Raises TargetRefused where no limits keep the targets, where
+    they would pass nothing or find no defect, and where one class is missing, of which any limit would be a guess.
     """
-    for name, images in (("defective", truth), ("good", ~truth)):
-        if not images.any():
-            raise TargetRefused(f"Among the validation images there is no {name} one: limits would be a guess.")
-    limits = _cheapest(truth, scores, targets) if targets.cost_miss is not None else _keeping(truth, scores, targets)
-    if outcome(truth, scores, limits).passed == 0:
-        raise TargetRefused("Only by passing nothing could these targets be kept: the model is not good enough.")
+    every = [(truth, scores), *others]
+    for defective, _ in every:
+        for name, images in (("defective", defective), ("good", ~defective)):
+            if not images.any():
+                raise TargetRefused(f"Among the validation images there is no {name} one: limits would be a guess.")
+    limits = _cheapest(every, targets) if targets.cost_miss is not None else _keeping(every, targets)
+    for each in every:
+        found = outcome(*each, limits)
+        if found.passed == 0:
+            raise TargetRefused("Only by passing nothing could these targets be kept: the model is not good enough.")
+        if found.missed == found.defective:
+            raise TargetRefused(
+                "Only by passing everything that is defective could these targets be kept: the model is not good "
+                "enough."
+            )
     return limits
 
 
@@ -127,27 +142,39 @@ def review_bound(found: Outcome, targets: Targets) -> float:
     return targets.prevalence * defective + (1 - targets.prevalence) * good
 
 
-def _keeping(truth: Bools, scores: Floats, targets: Targets) -> Limits:
-    cuts = _cuts(scores)
+def _highest(scored: Scored, cuts: Floats, target: float) -> float:
+    """The highest limit that keeps this miss rate."""
+    truth, scores = scored
+    allowed = mistakes_allowed(int(truth.sum()), target, "defective validation")
+    below = np.sort(scores[truth])[allowed]  # with a limit up to here so many are missed
+    return float(cuts[cuts <= below][-1])
+
+
+def _lowest(scored: Scored, cuts: Floats, target: float) -> float:
+    """The lowest limit that keeps this false alarm rate."""
+    truth, scores = scored
+    allowed = mistakes_allowed(int((~truth).sum()), target, "good validation")
+    above = np.sort(scores[~truth])[::-1][allowed]  # with a limit beyond this one so many are alarms
+    beyond = cuts[cuts > above]
+    if not beyond.size:
+        raise TargetRefused(f"A good image scores {above}, and no limit lies beyond that.")
+    return float(beyond[0])
+
+
+def _keeping(every: Sequence[Scored], targets: Targets) -> Limits:
+    cuts = _cuts(every)
     highest = lowest = None
     if targets.max_miss_rate is not None:
-        allowed = mistakes_allowed(int(truth.sum()), targets.max_miss_rate, "defective validation")
-        below = np.sort(scores[truth])[allowed]  # with a limit up to here so many are missed
-        highest = cuts[cuts <= below][-1]
+        highest = min(_highest(each, cuts, targets.max_miss_rate) for each in every)
     if targets.max_false_alarm_rate is not None:
-        allowed = mistakes_allowed(int((~truth).sum()), targets.max_false_alarm_rate, "good validation")
-        above = np.sort(scores[~truth])[::-1][allowed]  # with a limit beyond this one so many are alarms
-        beyond = cuts[cuts > above]
-        if not beyond.size:
-            raise TargetRefused(f"A good image scores {above}, and no limit lies beyond that.")
-        lowest = beyond[0]
+        lowest = max(_lowest(each, cuts, targets.max_false_alarm_rate) for each in every)
     if highest is not None and lowest is not None:
         if lowest <= highest:  # any limit between the two keeps both targets: as far from either as can be
             between = cuts[(cuts >= lowest) & (cuts <= highest)]
             middle = float(between[np.abs(between - (lowest + highest) / 2).argmin()])
             return Limits(pass_below=middle, fail_from=middle)
-        limits = Limits(pass_below=float(highest), fail_from=float(lowest))
-        _refuse_much_review(truth, scores, limits, targets)
+        limits = Limits(pass_below=highest, fail_from=lowest)
+        _refuse_much_review(every, limits, targets)
         return limits
     single = float(highest if highest is not None else lowest)  # type: ignore[arg-type]  # one of them is a target
     if targets.max_review_rate is None:
@@ -157,33 +184,44 @@ def _keeping(truth: Bools, scores: Floats, targets: Targets) -> Limits:
     found = Limits(pass_below=single, fail_from=single)
     for other in others:
         wider = Limits(pass_below=min(single, float(other)), fail_from=max(single, float(other)))
-        if review_bound(outcome(truth, scores, wider), targets) > targets.max_review_rate:
+        if _most_review(every, wider, targets) > targets.max_review_rate:
             break
         found = wider
     return found
 
 
-def _cheapest(truth: Bools, scores: Floats, targets: Targets) -> Limits:
-    share = float(truth.mean()) if targets.prevalence is None else targets.prevalence
-    cuts = _cuts(scores)
-    missed = np.searchsorted(np.sort(scores[truth]), cuts) / truth.sum()
-    alarms = 1 - np.searchsorted(np.sort(scores[~truth]), cuts) / (~truth).sum()
-    costs = share * missed * (targets.cost_miss or 0) + (1 - share) * alarms * (targets.cost_alarm or 0)
-    cheapest = float(cuts[costs.argmin()])  # of several, the lowest: it misses fewest
+def _cheapest(every: Sequence[Scored], targets: Targets) -> Limits:
+    cuts = _cuts(every)
+    dearest = np.max([_costs(each, cuts, targets) for each in every], axis=0)  # by the runtime with which it costs most
+    cheapest = float(cuts[dearest.argmin()])  # of several, the lowest: it misses fewest
     return Limits(pass_below=cheapest, fail_from=cheapest)
 
 
-def _cuts(scores: Floats) -> Floats:
+def _costs(scored: Scored, cuts: Floats, targets: Targets) -> Floats:
+    """Of a part, on average, at each of these limits."""
+    truth, scores = scored
+    share = float(truth.mean()) if targets.prevalence is None else targets.prevalence
+    missed = np.searchsorted(np.sort(scores[truth]), cuts) / truth.sum()
+    alarms = 1 - np.searchsorted(np.sort(scores[~truth]), cuts) / (~truth).sum()
+    costs: Floats = share * missed * (targets.cost_miss or 0) + (1 - share) * alarms * (targets.cost_alarm or 0)
+    return costs
+
+
+def _cuts(every: Sequence[Scored]) -> Floats:
     """A limit below all scores, one half-way between each two neighbours, and one above all: sorted, within 0 to 1.
 
     Half-way, because another runtime's scores differ in their last digits.
     """
-    distinct = np.unique(scores)
+    distinct = np.unique(np.concatenate([scores for _, scores in every]))
     return np.unique(np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2, [(distinct[-1] + 1) / 2]]))
 
 
-def _refuse_much_review(truth: Bools, scores: Floats, limits: Limits, targets: Targets) -> None:
-    bound = review_bound(outcome(truth, scores, limits), targets)
+def _most_review(every: Sequence[Scored], limits: Limits, targets: Targets) -> float:
+    return max(review_bound(outcome(*each, limits), targets) for each in every)
+
+
+def _refuse_much_review(every: Sequence[Scored], limits: Limits, targets: Targets) -> None:
+    bound = _most_review(every, limits, targets)
     if targets.max_review_rate is not None and bound > targets.max_review_rate:
         raise TargetRefused(
             f"Both rates can be kept only with up to {math.ceil(1000 * bound) / 10:g}% of the parts in REVIEW, "

@@ -16,7 +16,7 @@ class AtPrevalence:
     """By Bayes' theorem, with bounds that hold with at least 95% confidence."""
 
     prevalence: float  # share of defective parts
-    escapes_ppm: float  # defective per million passed
+    escapes_ppm: float | None  # defective per million passed; None where nothing would pass
     escapes_ppm_bounds: Bounds
     precision: float | None  # share of the rejected that is defective; None where nothing would be rejected
     precision_bounds: Bounds
@@ -30,9 +30,10 @@ def at_prevalence(confusion: list[list[int]], prevalence: float) -> AtPrevalence
     miss, alarm = fn / (tp + fn), fp / (fp + tn)
     misses, alarms = exact_bounds(fn, tp + fn, _EACH), exact_bounds(fp, fp + tn, _EACH)
     rejected = prevalence * (1 - miss) + (1 - prevalence) * alarm
+    passed = fn + tn > 0
     return AtPrevalence(
         prevalence=prevalence,
-        escapes_ppm=_escapes_ppm(prevalence, miss, alarm),
+        escapes_ppm=_escapes_ppm(prevalence, miss, alarm) if passed else None,
         escapes_ppm_bounds=Bounds(
             lcl=_escapes_ppm(prevalence, misses.lcl, alarms.lcl), ucl=_escapes_ppm(prevalence, misses.ucl, alarms.ucl)
         ),

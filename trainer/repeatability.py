@@ -2,10 +2,11 @@
 
 A repeatability study, as of a gauge: one appraiser, which is the model, and every photograph several times. First
 nothing is changed, then what should not matter: the company in a batch, the runtime, a pixel, a little light. What
-comes of it is compared with the base: the runtime that scans use, as many images at a time as it likes.
+comes of it is compared with the base: the runtime that scans use, as many images at a time as it likes. Of a model that
+looks at tiles all of a picture's tiles are asked about under every condition, and the worst one decides, as in a scan.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,17 +16,16 @@ from numpy.typing import NDArray
 
 from trainer.bounds import Bounds, exact_bounds
 from trainer.errors import DatasetError
-from vision.decode import DEFAULT_LIMITS, Limits, read_image
+from vision.decode import DEFAULT_LIMITS, Decoded, Limits, read_image
 from vision.faults import StorageTrouble, Unreadable
-from vision.perturbation import PERTURBATIONS
+from vision.perturbation import PERTURBATIONS, Change
 from vision.preprocessing import Preprocessing
-from vision.runtime import Pixels, Runtime
+from vision.runtime import Runtime
 
 REPEATS = 2
 BATCH_SIZES = (1, 8, 32)
 
-_TOGETHER = max(BATCH_SIZES)  # pictures whose pixels are in memory, scaled
-_NOTHING = ""  # the perturbation that is none
+_NOTHING = ""  # the condition in which nothing is changed
 
 Floats = NDArray[np.float64]
 
@@ -69,10 +69,10 @@ def study(
     scores: dict[str, list[Floats]] = {}
     images = 0
     looks = _looks(paths, base.preprocessing, limits, on_image)
-    for some in iter(lambda: list(islice(looks, _TOGETHER)), []):
+    together = max(BATCH_SIZES) if base.preprocessing.tile is None else 1  # decoded pictures in memory: tiled are large
+    for some in iter(lambda: list(islice(looks, together)), []):
         images += len(some)
-        pixels = {name: np.stack([look[name] for look in some]) for name in some[0]}
-        for name, found in _answers(pixels, base, others):
+        for name, found in _answers(some, base, others):
             scores.setdefault(name, []).append(found)
     if not images:
         raise DatasetError("None of these pictures can be read: nothing to study.")
@@ -87,9 +87,9 @@ def study(
 
 
 def _looks(
-    paths: Iterable[Path], preprocessing: Preprocessing, limits: Limits, on_image: Callable[[], None]
-) -> Iterator[dict[str, Pixels]]:
-    """Of each picture that can be read what the network is given, by perturbation."""
+    paths: Sequence[Path], preprocessing: Preprocessing, limits: Limits, on_image: Callable[[], None]
+) -> Iterator[Decoded]:
+    """Each picture that can be read."""
     for path in paths:
         try:
             picture = read_image(path, limits, edge=preprocessing.edge)
@@ -99,31 +99,34 @@ def _looks(
             raise DatasetError(f"{path} cannot be read just now: {trouble}. Try again.") from trouble
         finally:
             on_image()
-        size = (picture.width, picture.height)
-        changed = {name: preprocessing.apply(change(picture.image), size) for name, change in PERTURBATIONS.items()}
-        yield {_NOTHING: preprocessing.apply(picture.image, size), **changed}
+        yield picture
 
 
-def _answers(
-    pixels: Mapping[str, Pixels], base: Runtime, others: Mapping[str, Runtime]
-) -> Iterator[tuple[str, Floats]]:
+def _answers(looks: Sequence[Decoded], base: Runtime, others: Mapping[str, Runtime]) -> Iterator[tuple[str, Floats]]:
     """(the condition's name, the pictures' scores); first the base's."""
-    unchanged = pixels[_NOTHING]
-    yield _NOTHING, _scored(base, unchanged, base.batch_size)
+    yield _NOTHING, _scored(base, looks, base.batch_size)
     for number in range(1, REPEATS + 1):
-        yield f"repeat {number}", _scored(base, unchanged, base.batch_size)
+        yield f"repeat {number}", _scored(base, looks, base.batch_size)
     for size in BATCH_SIZES:
-        yield f"batches of {size}", _scored(base, unchanged, size)
+        yield f"batches of {size}", _scored(base, looks, size)
     for name, runtime in others.items():
-        yield name, _scored(runtime, unchanged, runtime.batch_size)
-    for name in PERTURBATIONS:
-        yield name, _scored(base, pixels[name], base.batch_size)
+        yield name, _scored(runtime, looks, runtime.batch_size)
+    for name, change in PERTURBATIONS.items():
+        yield name, _scored(base, looks, base.batch_size, change)
 
 
-def _scored(runtime: Runtime, pixels: Pixels, together: int) -> Floats:
-    starts = range(0, len(pixels), together)
-    parts = [runtime.score(np.ascontiguousarray(pixels[at : at + together])).scores for at in starts]
-    return np.concatenate(parts).astype(np.float64)
+def _scored(runtime: Runtime, looks: Sequence[Decoded], together: int, change: Change = lambda image: image) -> Floats:
+    """The pictures' scores: of each the worst of what the network looks at, so many squares at a time."""
+    squares = (
+        (at, square)
+        for at, look in enumerate(looks)
+        for square in runtime.preprocessing.squares(change(look.image), (look.width, look.height))
+    )
+    worst = np.zeros(len(looks))
+    for some in iter(lambda: list(islice(squares, together)), []):
+        places = [at for at, _ in some]
+        np.maximum.at(worst, places, runtime.score(np.stack([square for _, square in some])).scores)
+    return worst
 
 
 def _condition(name: str, expected: Floats, found: Floats, limits: Floats) -> Condition:

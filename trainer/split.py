@@ -6,7 +6,7 @@ numbers: it depends on no version, no file order and no machine.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 
 def stratified_split(
@@ -21,26 +21,37 @@ def stratified_split(
 
     keys: what names a sample, unique (its relative path). groups: samples of one group (one part
     photographed twice, one module) never stand on both sides; without groups each class gives exactly
-    round(n * test_share) samples, and at least one.
+    round(n * test_share) samples, and at least one. A class that would give nothing, its groups being large, gives the
+    group that overshoots least, as long as it keeps another one.
     """
     units = keys if groups is None else groups
-    members: dict[bytes, list[int]] = defaultdict(list)
-    for at, unit in enumerate(units):
-        members[unit].append(at)
-    wanted = {name: max(1, round(count * test_share)) for name, count in Counter(labels).items()}
-    in_test = [False] * len(labels)
-    for unit in sorted(members, key=lambda unit: _draw(seed, unit)):
-        content = Counter(labels[at] for at in members[unit])
-        useful = sum(min(count, wanted[name]) for name, count in content.items())
+    contents: dict[bytes, Counter[str]] = defaultdict(Counter)
+    for unit, label in zip(units, labels, strict=True):
+        contents[unit][label] += 1
+    wanted = Counter({name: max(1, round(count * test_share)) for name, count in Counter(labels).items()})
+    in_test: set[bytes] = set()
+    drawn = sorted(contents, key=lambda unit: _draw(seed, unit))
+    for unit in drawn:
+        content = contents[unit]
         # A group goes to the test part only where most of it is still wanted there: a big group late in
         # the draw must not overfill the test.
-        if 2 * useful <= content.total():
-            continue
-        for at in members[unit]:
-            in_test[at] = True
-        for name, count in content.items():
-            wanted[name] = max(0, wanted[name] - count)
-    return in_test
+        if 2 * (content & wanted).total() > content.total():
+            in_test.add(unit)
+            wanted -= content
+    for name in sorted(set(labels)):
+        if not any(name in contents[unit] for unit in in_test):
+            spare = [unit for unit in drawn if name in contents[unit] and _is_spare(unit, contents, in_test)]
+            if spare:
+                unit = min(spare, key=lambda unit: (contents[unit] - wanted).total())
+                in_test.add(unit)
+                wanted -= contents[unit]
+    return [unit in in_test for unit in units]
+
+
+def _is_spare(unit: bytes, contents: Mapping[bytes, Counter[str]], in_test: Set[bytes]) -> bool:
+    """Whether every class that it holds keeps another unit outside the test part."""
+    kept = [content for other, content in contents.items() if other != unit and other not in in_test]
+    return all(any(name in content for content in kept) for name in contents[unit])
 
 
 def stratified_folds(

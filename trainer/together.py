@@ -15,6 +15,8 @@ from trainer.split import stratified_split
 from trainer.twins import clusters, near_twins
 from vision.signature import as_array
 
+_MOST_NAMED = 5  # groups, in a message
+
 
 def find_near_twins(samples: Sequence[Sample]) -> tuple[NearTwin, ...]:
     """Pairs of images that show the same photograph in different bytes, sorted by paths."""
@@ -69,6 +71,19 @@ def draw_split(
     return (
         tuple(replace(sample, split=sides[sample.path]) for sample in samples),
         tuple(replace(skip, split=sides[skip.path]) for skip in skipped),
+    )
+
+
+def groups_in_the_way(samples: Sequence[Sample], label: str) -> str:
+    """Which groups hold a class together, as the end of a message that it cannot be split; "" where none do."""
+    groups = {sample.group for sample in samples if sample.label == label}
+    named = sorted(group for group in groups if group is not None)
+    if len(named) < len(groups) or not named:
+        return ""
+    listed = ", ".join(map(repr, named[:_MOST_NAMED])) + (", …" if len(named) > _MOST_NAMED else "")
+    return (
+        f" All its images are of {'one group' if len(named) == 1 else f'{len(named)} groups'} ({listed}), and no split "
+        "parts a group: add images of others, or choose another --group."
     )
 
 

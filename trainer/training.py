@@ -150,6 +150,12 @@ def _recorded(plan: TrainingPlan) -> dict[str, Any]:
     return plan.recipe.to_dict() | ({} if drawn is None else asdict(drawn))
 
 
+def training_key(plan: TrainingPlan) -> str:
+    """Names all that decides which weights come out of this training, on this machine."""
+    recipe = settled(plan.recipe, choose_device(plan.device))
+    return _key(replace(plan, recipe=recipe), load_weights(recipe.weights))
+
+
 def _key(plan: TrainingPlan, weights: PretrainedWeights) -> str:
     pixels = inspected(plan.recipe).fingerprint
     parts = [plan.recipe.key(), plan.dataset.fingerprint, weights.sha256 or weights.source, pixels]

@@ -117,7 +117,8 @@ class _Apart:
         self._mean = coefficients.mean(0)
         centred = coefficients - self._mean
         covariance = centred.T @ centred / len(centred)
-        noise = np.eye(covariance.shape[0]) * (_NOISE / float(np.median(contrasts))) ** 2
+        usual = max(float(np.median(contrasts)), _FLAT * EDGE)  # most images may be blank
+        noise = np.eye(covariance.shape[0]) * (_NOISE / usual) ** 2
         root = cholesky(covariance + noise + _SHIFT**2 * _movement(signatures), lower=True)
         # Any root of the inverse whitens; this one costs a tenth of the symmetric one.
         self._whiten = solve_triangular(root, np.eye(len(root)), lower=True).T.astype(np.float32)

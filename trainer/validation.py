@@ -15,7 +15,7 @@ from trainer.batches import Batch, Source, read_batches
 from trainer.dataset import Dataset
 from trainer.errors import DatasetError
 from trainer.split import stratified_split
-from trainer.together import units_by_content
+from trainer.together import groups_in_the_way, units_by_content
 
 
 def held_out(dataset: Dataset, *, share: float, seed: int) -> Dataset:
@@ -44,7 +44,7 @@ def held_out(dataset: Dataset, *, share: float, seed: int) -> Dataset:
         if not any(of_class) or all(of_class):
             raise DatasetError(
                 f"The class {label!r} has too few training images to hold {share:.0%} of them out for validation: "
-                "add images of it, or use --validation-share 0."
+                f"add images of it, or use --validation-share 0.{groups_in_the_way(train, label)}"
             )
     return replace(dataset, samples=samples)
 

@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 from PIL import Image, ImageEnhance
 
+Change = Callable[[Image.Image], Image.Image]
+
 JPEG_QUALITY = 90
 BRIGHTNESS = 0.05  # share
 
@@ -38,7 +40,7 @@ def lit(image: Image.Image, factor: float) -> Image.Image:
     return ImageEnhance.Brightness(image).enhance(factor)
 
 
-PERTURBATIONS: Mapping[str, Callable[[Image.Image], Image.Image]] = MappingProxyType(
+PERTURBATIONS: Mapping[str, Change] = MappingProxyType(
     {
         "one pixel to the right": lambda image: shifted(image, 1, 0),
         "one pixel down": lambda image: shifted(image, 0, 1),

@@ -134,8 +134,8 @@ def train(
     type=_RATE,
     help="Share of defective parts on the line, such as 0.01: what the verdicts would be worth there.",
 )
-@click.option("--max-miss-rate", type=_RATE, help="Is it shown that of the defective parts no more are missed?")
-@click.option("--max-false-alarm-rate", type=_RATE, help="Is it shown that of the good parts no more are rejected?")
+@click.option("--max-miss-rate", type=_RATE, help="Is it shown that of the defective parts no more pass?")
+@click.option("--max-false-alarm-rate", type=_RATE, help="Is it shown that of the good parts no more fail?")
 @DEVICE
 @FORMAT
 def evaluate(
@@ -152,21 +152,23 @@ def evaluate(
     """Judge MODEL on the labelled images of DIR; the evaluation is stored.
 
     Any other runtime than torch is also compared with it; scans use a runtime only while its latest comparison
-    accepts it. A rate is shown where its exact one-sided 95% bound is no higher; exit 1 where it is not, and nothing is
-    judged where the images are too few to show it.
+    accepts it. A rate is shown where, by MODEL's current limits, its exact one-sided 95% bound is no higher; exit 1
+    where it is not, and nothing is judged where the images are too few to show it.
     """
     from console.judging import judges_of
-    from console.targets import Question, findings, refuse_too_few
+    from console.targets import Question, answered, refuse_too_few
     from console.training import machine_readable, printed
 
-    question = Question(prevalence=prevalence, max_miss_rate=max_miss_rate, max_false_alarm_rate=max_false_alarm_rate)
+    question = Question(max_miss_rate=max_miss_rate, max_false_alarm_rate=max_false_alarm_rate)
     needed = {"all": ("train", "test"), "validation": ("train",)}.get(split, (split,))
     (judge,) = judges_of((model,), options, needed=needed, split=None if split == "all" else split, device=device)
     refuse_too_few(judge.parted.part(judge.judging.split), split, question)
     judged = judge.by(runtime)
-    as_json = as_format == "json"
-    click.echo(json.dumps(machine_readable(judged, question), indent=2) if as_json else printed(judged, question))
-    if not all(found.shown for found in findings(judged.outcome.metrics, question)):
+    with reading(judge.engine) as session:
+        answer = answered(session, judge.checkpoint, judged.outcome.images, question)
+    told = (judged, prevalence, answer)
+    click.echo(json.dumps(machine_readable(*told), indent=2) if as_format == "json" else printed(*told))
+    if answer is not None and not all(found.shown for found in answer.findings):
         raise SystemExit(ExitCode.ENDED_BADLY)
 
 
@@ -178,7 +180,10 @@ def models() -> None:
 @models.command("list")
 @FORMAT
 def list_models(as_format: str) -> None:
-    """Every model, newest first, with its latest evaluation by PyTorch in fp32."""
+    """Every model, newest first, with its latest evaluation by PyTorch in fp32 on images that it did not learn from.
+
+    One without leaks comes before those that leak.
+    """
     from console.tables import print_rows
 
     with reading(open_database(settings().effective_database_url)) as session:

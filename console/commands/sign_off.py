@@ -7,7 +7,7 @@ import click
 
 from console.options import FORMAT, LARGEST_ID
 from console.terminal import say
-from db.engine import reading, writing
+from db.engine import Session, reading, writing
 from db.errors import NotFound
 from db.schema import open_database
 from db.settings import settings
@@ -48,7 +48,7 @@ def propose_threshold(
     They are read off scores of validation images, which the network has not learned from, and shown on the test
     images. Refused where these images are too few to show it, or the model is not good enough.
     """
-    from console.thresholds import fields, outcomes, printed, propose_limits
+    from console.thresholds import propose_limits
     from db import checkpoints, operating_points
     from scheduler.submission import person
     from trainer.operating_point import Targets
@@ -62,10 +62,8 @@ def propose_threshold(
         else:
             found = checkpoints.find(session, model)
             point = operating_points.propose(session, found, pass_below=pass_below, fail_from=fail_from, actor=person())
-        point = operating_points.get(session, point.id)
-        shown = outcomes(session, point)
-        click.echo(json.dumps(fields(point, shown), indent=2) if as_format == "json" else printed(point, shown))
         number = point.id
+        _show(session, number, as_format)
     say(f"Next: inspectq report op{number} --out limits.html, then inspectq threshold approve {number} --by --reason")
 
 
@@ -117,13 +115,17 @@ def list_thresholds(model: str, as_format: str) -> None:
 @FORMAT
 def show_threshold(operating_point: int, as_format: str) -> None:
     """What operating point ID makes of the validation and the test images, with bounds."""
-    from console.thresholds import fields, outcomes, printed
+    with reading(open_database(settings().effective_database_url)) as session:
+        _show(session, operating_point, as_format)
+
+
+def _show(session: Session, number: int, as_format: str) -> None:
+    from console.thresholds import fields, not_asked, outcomes, printed
     from db import operating_points
 
-    with reading(open_database(settings().effective_database_url)) as session:
-        point = operating_points.get(session, operating_point)
-        shown = outcomes(session, point)
-        click.echo(json.dumps(fields(point, shown), indent=2) if as_format == "json" else printed(point, shown))
+    point = operating_points.get(session, number)
+    told = (point, outcomes(session, point), not_asked(session, point))
+    click.echo(json.dumps(fields(*told), indent=2) if as_format == "json" else printed(*told))
 
 
 @click.command()

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from console.report import charts, page
-from console.thresholds import Gives, labelled, outcomes
+from console.thresholds import Gives, labelled, not_asked, outcomes
 from db import evaluations, operating_points
 from db.engine import Engine, Session, reading
 from db.models import OperatingPoint
 from trainer.bounds import upper_bound
+from trainer.leakage import leaking_words
 
 
 def write_limits_report(engine: Engine, point_id: int, out: Path) -> None:
@@ -25,8 +26,10 @@ def limits_page(engine: Engine, point_id: int, *, made_at: datetime) -> str:
     with reading(engine) as session:
         point = operating_points.get(session, point_id)
         parts = [_part(session, point, gives) for gives in outcomes(session, point)]
+        lacking = not_asked(session, point)
         _ = point.checkpoint.name  # loaded here: the page is drawn after the session
-    return page.render("limits.html.j2", made_at, {"point": point, "model": point.checkpoint, "parts_shown": parts})
+    shown = {"point": point, "model": point.checkpoint, "parts_shown": parts, "lacking": lacking}
+    return page.render("limits.html.j2", made_at, shown)
 
 
 def _part(session: Session, point: OperatingPoint, gives: Gives) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def _part(session: Session, point: OperatingPoint, gives: Gives) -> dict[str, An
     )
     return {
         "gives": gives,
+        "leaking": leaking_words(gives.leaking, gives.images),
         "source": gives.evaluation == point.evaluation_id,
         "rates": [(name, what, part, whole, upper_bound(part, whole)) for name, what, part, whole in rows],
         "chart": charts.both_class_histograms(scores[truth], scores[~truth], limits, key=f"e{gives.evaluation}"),

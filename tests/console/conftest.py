@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import Engine
 
-from db import batches, checkpoints, evaluations, jobs, operating_points, plans
+from db import batches, checkpoints, evaluations, jobs, operating_points, plans, runtimes
 from db.engine import writing
 from db.models import Disposition, ModelStatus
 from db.paths import to_text
@@ -178,6 +178,8 @@ class Rows:
         twins: int = 0,
         split: str = "test",
         own: bool = False,
+        leaking: int | None = None,
+        made_by: tuple[str, str] = ("torch", "fp32"),
     ) -> int:
         """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
         scored = [image for image in images if image.score is not None]
@@ -188,10 +190,11 @@ class Rows:
         new = evaluations.NewEvaluation(
             split=split,
             threshold=0.5,
-            engine="torch",
-            precision="fp32",
+            engine=made_by[0],
+            precision=made_by[1],
             device="cpu",
             unreadable=len(images) - len(scored),
+            leaking=leaking,
             code_version="1",
             **measured(metrics),
             scores=[{**asdict(image), "reason_code": "truncated" if image.score is None else None} for image in images],
@@ -201,6 +204,23 @@ class Rows:
                 session, _dataset(str(root), twins, fingerprint="f" * 64 if own else f"{model:064}")
             )
             return evaluations.add_evaluation(session, new, checkpoint_id=model, dataset=dataset).id
+
+    def accept(self, model: int, name: str, evaluation: int) -> None:
+        """Let the runtime `name` judge scans, by that evaluation."""
+        parity = runtimes.NewParity(
+            name=name,
+            file_digest=None,
+            evaluation_id=evaluation,
+            reference_evaluation_id=None,
+            images=1,
+            largest_difference=0.1,
+            mean_difference=0.1,
+            flipped=0,
+            accepted=True,
+            reason="As good.",
+        )
+        with writing(self.engine) as session:
+            runtimes.add(session, parity, checkpoint_id=model)
 
 
 def _dataset(root: str, twins: int, *, fingerprint: str) -> evaluations.NewDataset:

@@ -13,6 +13,7 @@ from db.schema import open_database
 from tests.console.shell import Said, type_here
 from tests.networks import add_random_model
 from tests.trainer.conftest import draw_split_folders
+from trainer.opening import open_dataset
 
 ByHand = Callable[..., Said]
 
@@ -68,6 +69,28 @@ def test_a_person_reads_the_counts_the_bounds_and_the_first_differences(compare:
     assert re.search(r"^misses +4 +0 +0 +4   \+100\.00% \(\+\d+\.\d\d% to \+\d+\.\d\d%\), p = 0\.125$", said.out, re.M)
     assert re.search(r"^  test/.+ \(\w+\): FAIL 0\.\d{4}, PASS 0\.\d{4}$", said.out, re.M)
     assert said.out.endswith("… and 7 more (--limit)\n")
+
+
+def test_what_each_model_knows_of_the_images_is_told_or_that_nobody_knows(
+    compare: ByHand, sqlite_with_tables: str, tmp_path: Path
+) -> None:
+    said = compare("strict", "lax", "--split", "all")
+    for number in (1, 2):
+        assert f"\n{number} leaks: not known, for what this model was trained on was not written down\n" in said.out
+    dataset = open_dataset(tmp_path / "parts")
+    known = [
+        evaluations.KnownImage(path=one.path, sha256=one.sha256, group=None, signature=one.signature)
+        for one in dataset.part("train")
+    ]
+    with writing(open_database(sqlite_with_tables)) as session:
+        run = checkpoints.find(session, "strict").training_run
+        evaluations.add_training_images(session, run.dataset, known)
+    said = compare("strict", "lax", "--split", "all")
+    for number in (1, 2):
+        assert f"\n{number} leaking: 16 of 24 test images have a twin in training\n" in said.out
+    again = compare("strict", "lax", "--split", "all", "--format", "json").json
+    assert [(model["leaking"], model["judged"]) for model in again["models"]] == [(16, 24), (16, 24)]
+    assert [model["evaluation"] for model in again["models"]] == ["e3", "e4"], "what is told is not judged again"
 
 
 def test_a_model_that_is_not_there_is_said_before_an_image_is_opened(compare: ByHand) -> None:

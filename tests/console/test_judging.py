@@ -21,11 +21,15 @@ from db.settings import settings_with
 from tests.console.shell import Said, type_here
 from tests.exports import ExportedModel
 from tests.rows import add_model
+from tests.tampering import tampering
 from trainer.errors import DatasetError
 from trainer.evaluation import Judging
+from trainer.finding import Reading
+from trainer.grouping import GroupRule
+from trainer.opening import open_dataset
 from trainer.recipe import report_recipe
 from vision.checkpoint import CheckpointAltered
-from vision.runtimes import file_of
+from vision.runtimes import file_of, name_of
 
 ByHand = Callable[..., Said]
 
@@ -133,7 +137,7 @@ def test_what_the_model_knows_from_its_training_is_told_stored_and_shown(judge: 
         evaluations.add_training_images(session, learned_from, known)  # as a second training on it would
     judged = judge.by_reference()
     assert "leaking: 1 of 8 test images have a twin in training (1 of the same bytes)" in printed(judged)
-    assert "leaking" not in printed(first)
+    assert "leaks: not known, for what this model was trained on was not written down" in printed(first)
     assert machine_readable(judged)["leaking"] == 1
     with reading(judge.engine) as session:
         row = evaluations.get(session, judged.evaluation)
@@ -141,6 +145,44 @@ def test_what_the_model_knows_from_its_training_is_told_stored_and_shown(judge: 
     page = evaluation_page(judge.engine, judged.evaluation, made_at=datetime(2026, 3, 4, tzinfo=UTC))
     assert "1 of 8 test images have a twin in training" in page
     assert "old/" in page
+
+
+@pytest.mark.parametrize(("split", "of"), [(None, 24), ("train", 16)])
+def test_training_images_that_are_judged_themselves_are_told_whichever_split_is_asked_for(
+    judge: Judge, split: str | None, of: int
+) -> None:
+    known = [
+        evaluations.KnownImage(path=f"elsewhere/{one.path}", sha256=one.sha256, group=None, signature=one.signature)
+        for one in judge.dataset.part("train")
+    ]
+    with writing(judge.engine) as session:
+        learned_from = session.get_one(TrainingRun, judge.checkpoint.training_run_id).dataset
+        evaluations.add_training_images(session, learned_from, known)
+    judged = replace(judge, judging=Judging(split=split, device="cpu")).by_reference()
+    assert f"leaking: 16 of {of} test images have a twin in training (16 of the same bytes)" in printed(judged)
+    with reading(judge.engine) as session:
+        assert evaluations.get(session, judged.evaluation).leaking == 16
+
+
+@pytest.mark.parametrize(
+    ("rule", "own", "known"), [("block:4", False, 0), ("block:4", True, 8), ("name:(.).png", False, 8)]
+)
+def test_a_block_of_one_folder_is_no_block_of_another_but_a_name_means_the_same(
+    judge: Judge, rule: str, own: bool, known: int
+) -> None:
+    dataset = open_dataset(judge.dataset.root, Reading(group=GroupRule.parse(rule)))
+    trained = [
+        evaluations.KnownImage(path=f"{at}.png", sha256=f"{at:064}", group=str(at), signature=bytes(1024))
+        for at in range(10)
+    ]
+    with tampering(judge.engine) as session:
+        learned_from = session.get_one(TrainingRun, judge.checkpoint.training_run_id).dataset
+        learned_from.group_rule = rule
+        learned_from.fingerprint = dataset.fingerprint if own else learned_from.fingerprint
+        evaluations.add_training_images(session, learned_from, trained)
+    leakage = replace(judge, dataset=dataset).by_reference().leakage
+    assert leakage is not None
+    assert [leak.kind for leak in leakage.leaks] == ["same group"] * known
 
 
 def test_a_model_that_held_nothing_out_has_no_validation_part(judge: Judge) -> None:
@@ -183,6 +225,20 @@ def test_an_older_model_is_exported_and_compared_by_hand(
     assert said.code == ExitCode.DONE, said.err
     assert {name for name, row in rows_of(judge).items() if row.accepted} >= {"torch", "onnx"}
     assert re.findall(r"^runtime (\S+): ", said.out, re.MULTILINE) == ["onnx", "onnx-int8"]
+
+
+def test_each_accepted_runtime_also_scores_the_images_that_limits_are_read_off(
+    judge: Judge, exported_model: ExportedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.export.export", lambda *_: exported_model.files)  # as above
+    held = replace(judge, trained_by=report_recipe(validation_share=0.25))
+    compared = held.by_exports()
+    accepted = {row.name for row in compared if row.accepted}
+    with reading(judge.engine) as session:
+        rows = evaluations.newest_by_runtime(session, judge.checkpoint.id, "validation")
+        assert {name_of(row.engine, row.precision) for row in rows} == accepted >= {"onnx"}
+        assert {row.id for row in runtimes.of_checkpoint(session, judge.checkpoint.id)} >= {row.id for row in compared}
+        assert {row.images for row in rows} == {4}
 
 
 def test_a_model_that_cannot_be_exported_is_no_success(export_by_hand: ByHand, monkeypatch: pytest.MonkeyPatch) -> None:

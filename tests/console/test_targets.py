@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from console.exits import ExitCode
-from db import checkpoints, evaluations
-from db.engine import reading
+from db import checkpoints, evaluations, operating_points
+from db.engine import reading, writing
 from db.schema import open_database
 from tests.console.shell import Said, type_here
 from tests.networks import add_random_model
@@ -25,7 +25,7 @@ def evaluate(
     monkeypatch.setenv("INSPECTQ_DATABASE_URL", sqlite_with_tables)
     add_random_model(open_database(sqlite_with_tables), tmp_path / "models", name="strict", bias=9.0)
     folder = draw_split_folders(tmp_path / "parts")
-    return lambda *words: type_here(capsys, "evaluate", "strict", folder, "--device", "cpu", *words)
+    return lambda *words, model="strict": type_here(capsys, "evaluate", model, folder, "--device", "cpu", *words)
 
 
 def test_a_rate_is_shown_by_its_bound_and_the_other_is_not(evaluate: ByHand) -> None:
@@ -39,6 +39,50 @@ def test_a_rate_is_shown_by_its_bound_and_the_other_is_not(evaluate: ByHand) -> 
         ("miss_rate", 0, 12, pytest.approx(0.2209, abs=1e-4), True),
         ("false_alarm_rate", 12, 12, 1.0, False),
     ]
+
+
+def approve(url: str, pass_below: float, fail_from: float) -> int:
+    """The limits that the model's scans are judged by from now on."""
+    with writing(open_database(url)) as session:
+        model = checkpoints.find(session, "strict")
+        point = operating_points.propose(session, model, pass_below=pass_below, fail_from=fail_from, actor="test")
+        operating_points.approve(session, point, by="M. Keller", reason="a test", account="test")
+        return point.id
+
+
+def test_the_model_is_asked_as_its_scans_are_judged_by_the_approved_limits(
+    evaluate: ByHand, sqlite_with_tables: str
+) -> None:
+    words = ("--split", "all", "--max-miss-rate", "0.25", "--max-false-alarm-rate", "0.25")
+    assert "by operating point 1, PASS below 0.5, FAIL from 0.5 (UNAPPROVED):\nmiss rate" in evaluate(*words).out
+    everything_passes = approve(sqlite_with_tables, 1.0, 1.0)
+    said = evaluate(*words)
+    assert f"by operating point {everything_passes}, PASS below 1.0, FAIL from 1.0 (approved by M. Keller" in said.out
+    assert "miss rate of at most 0.25: NOT shown (12 of 12," in said.out
+    assert "false alarm rate of at most 0.25: shown (0 of 12," in said.out
+    assert (said.code, "missed: 0 of 12 defective" in said.out) == (ExitCode.ENDED_BADLY, True)
+    everything_is_reviewed = approve(sqlite_with_tables, 0.0, 1.0)
+    said = evaluate(*words, "--format", "json")
+    assert (said.code, [one["wrong"] for one in said.json["targets"]]) == (ExitCode.DONE, [0, 0])
+    assert said.json["confusion_matrix"] == [[12, 0], [12, 0]], "at 0.5, as it is stored"
+    judged_by = said.json["judged_by"]
+    assert (judged_by["operating_point"], judged_by["pass_below"], judged_by["fail_from"]) == (
+        everything_is_reviewed,
+        0.0,
+        1.0,
+    )
+
+
+def test_of_a_model_that_gives_every_part_the_same_score_no_ranking_is_called_perfect(
+    evaluate: ByHand, sqlite_with_tables: str, tmp_path: Path
+) -> None:
+    add_random_model(open_database(sqlite_with_tables), tmp_path / "models", name="sure", bias=200.0)
+    said = evaluate("--prevalence", "0.01", model="sure")
+    assert "AUROC 0.5000 (no bounds: no resample of these scores gives another)\n" in said.out
+    assert "perfect" not in said.out
+    assert "where 0.01 of the parts are defective: none passes, and 1.0% of the rejected (" in said.out
+    there = evaluate("--prevalence", "0.01", "--format", "json", model="sure").json["at_prevalence"]
+    assert (there["escapes_ppm"], there["precision"]) == (None, pytest.approx(0.01))
 
 
 @pytest.mark.parametrize(

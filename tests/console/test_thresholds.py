@@ -90,6 +90,75 @@ def test_a_model_without_validation_scores_says_where_to_get_some(typed: Type, r
     assert typed("threshold", "propose", number, "--max-miss-rate", 0.05, "--evaluation", f"e{other}").code == 0
 
 
+INT8 = ("onnxruntime", "int8")
+
+
+def lower(rows: Any, scored: list[Any], by: float) -> list[Any]:
+    """The same images, as a runtime scores them that is less sure of defects."""
+    return [rows.Judged(path=one.path, actual=one.actual, score=max(one.score - by, 0.0)) for one in scored]
+
+
+def test_the_targets_are_kept_for_every_runtime_that_scans_may_use(
+    typed: Type, rows: Any, model: int, tmp_path: Path
+) -> None:
+    validation = images(rows, 200, 400, 1)
+    alone = typed("threshold", "propose", model, "--max-miss-rate", 0.03, "--format", "json").json
+    rows.add_evaluation(model, tmp_path, lower(rows, validation, 0.1), split="validation", own=True, made_by=INT8)
+    rows.add_evaluation(  # of a runtime that was not accepted: it has no say
+        model, tmp_path, lower(rows, validation, 0.9), split="validation", own=True, made_by=("onnxruntime", "fp32")
+    )
+    rows.accept(model, "onnx-int8", 1)
+    both = typed("threshold", "propose", model, "--max-miss-rate", 0.03, "--format", "json").json
+    assert both["pass_below"] == pytest.approx(alone["pass_below"] - 0.1, abs=0.02)
+    kept = [(part["split"], part["precision"], part["miss_rate_bound"] <= 0.03) for part in both["gives"][:2]]
+    assert kept == [("validation", "fp32", True), ("validation", "int8", True)]
+    assert (both["evaluation"], both["runtimes_not_asked"]) == ("e1", [])
+    before = typed("threshold", "show", alone["operating_point"], "--format", "json").json
+    assert before["gives"][1]["miss_rate_bound"] > 0.03, "which limits of fp32 alone would have given away"
+
+
+def test_limits_say_for_which_runtime_they_are_not_shown(typed: Type, rows: Any, model: int, tmp_path: Path) -> None:
+    rows.accept(model, "onnx-int8", 2)
+    proposed = typed("threshold", "propose", model, "--max-miss-rate", 0.03)
+    assert "NOT SHOWN for scans by the runtime onnx-int8" in proposed.out
+    assert "inspectq evaluate castings-1 DIR --split validation --runtime onnx-int8" in proposed.out
+    shown = typed("threshold", "show", 2, "--format", "json").json
+    assert shown["runtimes_not_asked"] == ["onnx-int8"]
+    typed("report", "op2", "--out", tmp_path / "limits.html")
+    assert (
+        "Not shown for scans by onnx-int8: this runtime has" in rows.read((tmp_path / "limits.html").read_text()).words
+    )
+
+
+def test_limits_are_not_read_off_images_that_the_model_knows_from_its_training(
+    typed: Type, rows: Any, tmp_path: Path
+) -> None:
+    number = rows.add_model(limits=(0.5, 0.5))
+    known = rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 3), split="all", leaking=2)
+    refused = typed("threshold", "propose", number, "--max-miss-rate", 0.05, "--evaluation", f"e{known}")
+    assert refused.code == ExitCode.WRONG_USAGE
+    assert f"Evaluation e{known} leaks: the model knows 2 of its 450 images from its training" in refused.err
+    assert "evaluate the others" in refused.err
+    new = rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 4), split="all", leaking=0)
+    assert typed("threshold", "propose", number, "--max-miss-rate", 0.05, "--evaluation", f"e{new}").code == 0
+
+
+def test_what_the_model_knows_of_the_images_stands_beside_what_the_limits_make_of_them(
+    typed: Type, rows: Any, tmp_path: Path
+) -> None:
+    number = rows.add_model(limits=(0.5, 0.5))
+    rows.add_evaluation(number, tmp_path, images(rows, 200, 400, 1), split="validation", own=True)
+    rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 2), own=True, leaking=3)
+    proposed = typed("threshold", "propose", number, "--max-miss-rate", 0.03)
+    assert "leaks: not known" in proposed.out
+    assert "leaking: 3 of 450 test images have a twin in training" in proposed.out
+    (point,) = (row["operating_point"] for row in typed("threshold", "list", number, "--format", "json").json[:1])
+    gives = typed("threshold", "show", point, "--format", "json").json["gives"]
+    assert [part["leaking"] for part in gives] == [None, 3]
+    typed("report", f"op{point}", "--out", tmp_path / "limits.html")
+    assert "Leaking: 3 of 450 test images" in rows.read((tmp_path / "limits.html").read_text()).words
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -9,9 +9,9 @@ from db.runtimes import NewParity
 from tests.rows import add_dataset, add_model, new_evaluation
 
 
-def add_evaluation(session: Session, checkpoint_id: int, **made_by: str) -> int:
-    dataset = add_dataset(session)
-    new = replace(new_evaluation(3, 1, 1, 3), **made_by)  # type: ignore[arg-type]
+def add_evaluation(session: Session, checkpoint_id: int, *, fingerprint: str = "f" * 64, **made_by: Any) -> int:
+    dataset = add_dataset(session, fingerprint=fingerprint)
+    new = replace(new_evaluation(3, 1, 1, 3), **made_by)
     return evaluations.add_evaluation(session, new, checkpoint_id=checkpoint_id, dataset=dataset).id
 
 
@@ -91,3 +91,31 @@ def test_the_reference_is_found_by_what_it_was_asked(engine: Engine) -> None:
             assert newest is not None
             assert newest.id == expected
         assert evaluations.newest(session, model.id, engine="onnxruntime") is None
+
+
+def test_what_says_how_good_a_model_is_was_never_counted_on_the_images_that_it_has_learned_from(
+    engine: Engine,
+) -> None:
+    with writing(engine) as session:
+        model = add_model(session).id
+        tested = add_evaluation(session, model)
+        for split in ("all", "train", "validation", "folds"):
+            add_evaluation(session, model, split=split)
+        found = evaluations.newest(session, model)
+        assert found is not None
+        assert found.id == tested
+        other = add_evaluation(session, model, split="all", fingerprint="e" * 64)
+        found = evaluations.newest(session, model)
+        assert found is not None
+        assert found.id == other, "all images of a folder that it has not learned from"
+
+
+def test_one_without_leaks_comes_before_a_newer_one_that_leaks_or_does_not_tell(engine: Engine) -> None:
+    with writing(engine) as session:
+        model = add_model(session).id
+        for leaking in (7, None, 0, None, 3):
+            number = add_evaluation(session, model, leaking=leaking)
+            found = evaluations.newest(session, model)
+            assert found is not None
+            expected = number if leaking in (7, 0) or number == 2 else 3
+            assert found.id == expected

@@ -48,13 +48,16 @@ def add_done_job(engine: Engine, scores: list[float], *, novelty: float | None =
     return job
 
 
-def add_evaluation(where: Engine, images: list[tuple[bool, float]], **changes: object) -> int:
+def add_evaluation(
+    where: Engine, images: list[tuple[bool, float]], classes: tuple[str, str] = CLASSES, **changes: object
+) -> int:
+    """Of images with these names for defective and good; where they are not the model's: of another data set."""
     new = new_evaluation(1, 1, 1, 1)
     scores = [
         {
             "path": f"{number}.jpg",
             "sha256": None,
-            "actual": CLASSES[not defective],
+            "actual": classes[not defective],
             "score": score,
             "novelty": 0.5,
             "reason_code": None,
@@ -64,7 +67,8 @@ def add_evaluation(where: Engine, images: list[tuple[bool, float]], **changes: o
     with writing(where) as session:
         model = session.scalars(select(Checkpoint)).one()
         whole = type(new)(**{**vars(new), "scores": scores, **changes})
-        return evaluations.add_evaluation(session, whole, checkpoint_id=model.id, dataset=add_dataset(session)).id
+        dataset = add_dataset(session, fingerprint=("f" if classes == CLASSES else "e") * 64, classes=classes)
+        return evaluations.add_evaluation(session, whole, checkpoint_id=model.id, dataset=dataset).id
 
 
 def compared(engine: Engine, job: int) -> JobDrift:
@@ -136,6 +140,15 @@ def test_without_an_evaluation_or_with_few_images_that_is_said(engine: Engine) -
     add_evaluation(engine, drawn(300, 0.4, 2))
     compare_job(engine, few)
     assert compared(engine, few).sentence.startswith("Too few images to tell")
+
+
+def test_which_class_is_defective_is_what_the_evaluations_own_data_set_says(engine: Engine) -> None:
+    job = add_done_job(engine, scores_of(drawn(300, 0.1, 1)))
+    add_evaluation(engine, drawn(300, 0.4, 2), classes=("ng", "good"), split="all")
+    compare_job(engine, job)
+    row = compared(engine, job)
+    assert (row.likeness, row.sensitivity, row.specificity) == ("alike", 1.0, 1.0)
+    assert row.corrected_rate == pytest.approx(0.1, abs=0.05)
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -70,3 +70,7 @@ def test_an_image_of_twice_the_weight_counts_as_two() -> None:
     twice = calibrated_loss(np.append(margins, margins[:50]), np.append(truth, truth[:50]), np.ones(450))
     weights = np.where(np.arange(400) < 50, 2.0, 1.0)
     assert calibrated_loss(margins, truth, weights) == pytest.approx(twice, rel=2e-3)  # but for n in (n + 1) / (n + 2)
+
+
+def test_a_network_that_answers_no_numbers_has_no_loss() -> None:
+    assert np.isnan(calibrated_loss(np.array([1.0, np.nan]), np.array([True, False]), np.ones(2)))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from trainer.boxes import Box
 from trainer.dataset import Dataset
@@ -13,6 +14,7 @@ from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds, folded
 from trainer.recipe import Recipe
 from trainer.training import TrainingPlan
+from vision.network import build_network
 
 CPU = Judging(device="cpu")
 
@@ -52,19 +54,25 @@ def test_more_folds_than_a_class_has_images_are_refused(dataset: Dataset) -> Non
         folded(dataset, folds=13, seed=0)
 
 
-def test_the_answers_of_all_folds_are_pooled_and_nothing_is_left_behind(plan: TrainingPlan, dataset: Dataset) -> None:
+def test_the_answers_of_all_folds_are_pooled_and_in_the_end_nothing_is_left(
+    plan: TrainingPlan, dataset: Dataset
+) -> None:
     begun: list[int] = []
-    pooled = evaluate_folds(plan, 2, CPU, begun.append)
+    found = evaluate_folds(plan, 2, CPU, begun.append)
+    pooled = found.evaluation
     assert begun == [1, 2]
     assert [image.path for image in pooled.images] == sorted(sample.path for sample in dataset.samples)
     assert (pooled.split, pooled.dataset_fingerprint) == ("folds", dataset.fingerprint)
     assert sum(map(sum, pooled.metrics.confusion_rows())) == len(dataset.samples)
     assert not plan.checkpoint.exists()
+    assert sorted(plan.state_folder.iterdir()) == sorted(found.files), "until the model itself is trained, too"
+    found.forget()
     assert not list(plan.state_folder.iterdir())
 
 
 def test_a_fold_that_was_finished_is_not_trained_again(plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate_folds(plan, 2, CPU, lambda _: None)
+    whole.forget()
 
     def stop(number: int) -> None:
         if number == 2:
@@ -82,7 +90,24 @@ def test_a_fold_that_was_finished_is_not_trained_again(plan: TrainingPlan, monke
 
     again = evaluate_folds(replace(plan, resume=True), 2, CPU, look)
     assert seen == [trained]
-    assert [image.score for image in again.images] == [image.score for image in whole.images]
+    assert [image.score for image in again.evaluation.images] == [image.score for image in whole.evaluation.images]
+
+
+def test_folds_that_were_trained_before_the_model_was_interrupted_are_taken_and_not_those_of_other_weights(
+    plan: TrainingPlan, weights_file: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "backbone.pth"
+    weights.write_bytes(weights_file.read_bytes())
+    plan = replace(plan, recipe=replace(plan.recipe, weights=str(weights)), resume=True)
+    first = evaluate_folds(plan, 2, CPU, lambda _: None)
+    written = [file.stat().st_mtime_ns for file in first.files]
+    # Here the training of the model itself is stopped.
+    again = evaluate_folds(plan, 2, CPU, lambda _: None)
+    assert [file.stat().st_mtime_ns for file in again.files] == written
+    torch.save(build_network(pretrained_state=None).state_dict(), weights)
+    other = evaluate_folds(plan, 2, CPU, lambda _: None)
+    assert not set(other.files) & set(first.files)
+    assert [image.score for image in other.evaluation.images] != [image.score for image in first.evaluation.images]
 
 
 def test_each_fold_has_the_boxes_of_the_images_that_it_learns_from(dataset: Dataset) -> None:

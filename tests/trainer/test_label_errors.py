@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from trainer.errors import DatasetError
+from trainer.finding import Reading
+from trainer.grouping import GroupRule
 from trainer.label_errors import doubtful_labels
 from trainer.opening import open_dataset
 from vision.network import Network, build_network
@@ -31,6 +33,16 @@ def test_a_swapped_label_is_doubted_most(tmp_path: Path, draw: Draw, network: Ne
     assert doubts[0].path == "ng/swapped.png"
     assert 0 <= doubts[0].agreement < 0.5
     assert doubts == doubtful_labels(dataset, network, 32)
+
+
+def test_too_few_groups_to_be_asked_in_turns_are_refused_in_a_sentence(
+    tmp_path: Path, draw: Draw, network: Network
+) -> None:
+    for name, defective in (("good/a.png", False), ("good/b.png", False), ("ng/b.png", True), ("ng/c.png", True)):
+        draw(tmp_path / name, defective, ord(name[-5]))
+    dataset = open_dataset(tmp_path, Reading(group=GroupRule.parse("name:^(.)"), needed=()))
+    with pytest.raises(DatasetError, match="outside of one part are all of one class"):
+        doubtful_labels(dataset, network, 32)
 
 
 def test_a_class_that_is_one_photograph_cannot_be_asked(tmp_path: Path, draw: Draw, network: Network) -> None:

@@ -152,10 +152,69 @@ def test_rare_defects_make_the_same_miss_cheaper() -> None:
     assert rarely.pass_below > often.pass_below
 
 
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(0, 0.2),
+    st.sampled_from([0.03, 0.05, 0.2, None]),
+    st.sampled_from([0.03, 0.05, 0.2, None]),
+    st.sampled_from([0.1, 0.3, None]),
+)
+def test_limits_keep_what_was_asked_for_every_runtime_that_scored_the_images(
+    seed: int, away: float, miss: float | None, alarm: float | None, review: float | None
+) -> None:
+    if miss is None and alarm is None:
+        return
+    truth, scores = overlapping(150, 300, seed)
+    other = np.clip(scores + np.random.default_rng(seed).normal(-away, away, scores.size), 0, 1)
+    targets = Targets(max_miss_rate=miss, max_false_alarm_rate=alarm, max_review_rate=review)
+    try:
+        limits = propose(truth, scores, targets, [(truth, other)])
+    except TargetRefused:
+        return
+    for each in (scores, other):
+        found = outcome(truth, each, limits)
+        assert miss is None or upper_bound(found.missed, found.defective) <= miss
+        assert alarm is None or upper_bound(found.alarms, found.good) <= alarm
+        if review is not None and limits.pass_below < limits.fail_from:
+            assert review_bound(found, targets) <= review
+
+
+def test_costs_are_those_with_the_runtime_that_costs_most() -> None:
+    truth, scores = overlapping()
+    targets = Targets(cost_miss=50, cost_alarm=1)
+
+    def cost(limits: Limits) -> float:
+        both = [outcome(truth, each, limits) for each in (scores, scores - 0.1)]
+        return max(found.missed * 50 + found.alarms for found in both)
+
+    alone, both = propose(truth, scores, targets), propose(truth, scores, targets, [(truth, scores - 0.1)])
+    assert cost(both) < cost(alone)
+
+
 def test_a_model_that_knows_nothing_is_refused() -> None:
     truth, scores = scored([0.5] * 200, [0.5] * 200)
     with pytest.raises(TargetRefused, match="Only by passing nothing"):
         propose(truth, scores, Targets(max_miss_rate=0.05))
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        Targets(max_false_alarm_rate=0.05),
+        Targets(cost_miss=1, cost_alarm=50),
+        Targets(cost_miss=1, cost_alarm=1, prevalence=0.001),
+    ],
+)
+def test_limits_that_find_no_defect_are_refused(targets: Targets) -> None:
+    truth, scores = scored([0.5] * 200, [0.5] * 200)
+    with pytest.raises(TargetRefused, match="Only by passing everything that is defective"):
+        propose(truth, scores, targets)
+
+
+def test_a_limit_beyond_every_defective_image_is_refused_though_it_fails_some_good_ones() -> None:
+    truth, scores = scored([0.2] * 100, [0.1] * 80 + [0.3] * 17 + [0.5] * 3)
+    with pytest.raises(TargetRefused, match="Only by passing everything that is defective"):
+        propose(truth, scores, Targets(max_false_alarm_rate=0.1))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,13 @@ def test_where_nothing_is_rejected_there_is_no_precision() -> None:
     assert there.precision is None
 
 
+def test_where_nothing_passes_nothing_escapes_and_no_share_of_it_does() -> None:
+    there = at_prevalence([[10, 0], [10, 0]], 0.5)
+    assert there is not None
+    assert there.escapes_ppm is None
+    assert (there.escapes_ppm_bounds.lcl, there.escapes_ppm_bounds.ucl) == (0.0, pytest.approx(1e6))
+
+
 @pytest.mark.parametrize("confusion", [[[0, 0], [1, 9]], [[9, 1], [0, 0]]])
 def test_one_class_alone_says_nothing(confusion: list[list[int]]) -> None:
     assert at_prevalence(confusion, 0.01) is None

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.exports import ExportedModel
+from tests.networks import save_random_model
 from trainer.errors import DatasetError
 from trainer.repeatability import Condition, Study, study
+from vision.inspection import score_images
 from vision.perturbation import PERTURBATIONS
 from vision.runtime import Answers, Pixels
 from vision.runtimes import open_runtime
@@ -70,6 +73,34 @@ def test_a_flip_is_another_verdict_not_another_score(exported_model: ExportedMod
     assert (one_off.flipped, one_off.flipped_share) == (1, 1 / 8)
     nothing_fails = by_name(study(paths, base, {"other": other}, pass_below=1.0, fail_from=1.0))["other"]
     assert nothing_fails.flipped <= 1
+
+
+def test_of_a_model_that_looks_at_tiles_every_tile_is_asked_about_and_the_worst_one_decides(
+    tmp_path: Path, paths: list[Path]
+) -> None:
+    from vision.saved_network import load_checkpoint
+
+    seen: list[int] = []
+
+    class WorstAlone(TorchRuntime):
+        """The same score of the worst tile, and nothing wrong with the others."""
+
+        def score(self, pixels: Pixels) -> Answers:
+            seen.append(len(pixels))
+            scores = super().score(pixels).scores
+            return Answers(scores=np.where(scores == scores.max(), scores, np.float32(0)), novelties=None)
+
+    digest = save_random_model(tmp_path / "models", tile=32)  # a part of 72 x 72 pixels has nine tiles of 32
+    checkpoint = load_checkpoint(tmp_path / "models" / f"{digest}.safetensors")
+    base, other = TorchRuntime(checkpoint, "cpu"), WorstAlone(checkpoint, "cpu")
+    other.batch_size = 9  # a picture at a time
+    scanned = sorted(one.score for one in score_images(paths, base) if one.score is not None)
+    between = sum(scanned[3:5]) / 2  # half of them pass by what a scan says
+    found = by_name(study(paths, base, {"other": other}, pass_below=between, fail_from=1.0))
+    assert seen == [9] * len(paths)
+    assert max(found[name].largest_difference for name in found if name not in PERTURBATIONS) < 1e-5
+    assert {found[name].flipped for name in found if name not in PERTURBATIONS} == {0}
+    assert min(found[name].largest_difference for name in PERTURBATIONS) > 0
 
 
 def test_without_a_picture_there_is_no_study(exported_model: ExportedModel, tmp_path: Path) -> None:

@@ -53,6 +53,31 @@ def test_groups_still_give_about_the_share() -> None:
     assert 40 <= sum(in_test) <= 60
 
 
+def test_a_class_of_a_few_large_groups_gives_the_one_that_overshoots_least() -> None:
+    groups = [b"a"] * 100 + [b"b"] * 100
+    in_test = stratified_split(KEYS, ["ok"] * 200, test_share=0.25, seed=0, groups=groups)
+    assert sum(in_test) == 100
+    groups = [b"a"] * 90 + [b"b"] * 60 + [b"c"] * 50
+    in_test = stratified_split(KEYS, ["ok"] * 200, test_share=0.1, seed=0, groups=groups)
+    assert [at for at, test in enumerate(in_test) if test] == list(range(150, 200))
+
+
+def test_no_class_is_left_with_nothing_for_another_ones_sake() -> None:
+    groups = [b"a"] * 50 + [b"b"] * 50 + [b"c"] * 50 + [b"d"] * 50
+    labels = ["bad"] * 25 + ["ok"] * 175  # what is bad is in the group a alone
+    in_test = stratified_split(KEYS, labels, test_share=0.1, seed=0, groups=groups)
+    assert not any(in_test[:50])
+    assert sum(in_test) == 50
+
+
+@given(st.lists(st.integers(1, 20), min_size=2, max_size=8), st.floats(0.05, 0.5), st.integers(0, 5))
+def test_two_groups_of_a_class_are_enough_for_both_sides(sizes: list[int], share: float, seed: int) -> None:
+    groups = [b"%d" % number for number, size in enumerate(sizes) for _ in range(size)]
+    keys = [b"%d" % at for at in range(len(groups))]
+    in_test = stratified_split(keys, ["ok"] * len(groups), test_share=share, seed=seed, groups=groups)
+    assert set(in_test) == {True, False}
+
+
 def test_every_fold_gets_as_much_of_every_class() -> None:
     fold_of = stratified_folds(KEYS, LABELS, folds=5, seed=0)
     for fold in range(5):

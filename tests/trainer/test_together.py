@@ -122,8 +122,45 @@ def test_a_column_of_the_labels_file_groups(class_folders: Path) -> None:
     dataset = read(class_folders, "column:module", labels=LabelsFile(path=labels))
     assert {sample.group for sample in dataset.samples} == {f"module {number}" for number in range(6)}
     assert dataset.parted_groups() == set()
+    with pytest.raises(DatasetError, match=r"column:4: no line of .* has so many columns"):
+        read(class_folders, "column:4", labels=LabelsFile(path=labels))
     with pytest.raises(DatasetError, match="--labels"):
         read(class_folders, "column:module")
+
+
+def test_two_large_groups_of_each_class_are_parted_between_train_and_test(class_folders: Path) -> None:
+    dataset = read(class_folders, "name:^(.)")  # a and b, each with half of both classes
+    assert {(sample.group, sample.split) for sample in dataset.samples} in (
+        {("a", "train"), ("b", "test")},
+        {("a", "test"), ("b", "train")},
+    )
+    with pytest.raises(DatasetError, match=r"All its images are of one group \('[ab]'\), and no split parts a group"):
+        held_out(dataset, share=0.2, seed=0)
+
+
+def test_a_class_of_one_group_cannot_be_split_and_the_message_names_it(class_folders: Path) -> None:
+    labels = class_folders / "labels.csv"
+    rows = [f"{kind}/{take}.{n:02}.png,{kind},{kind}" for kind in ("ng", "good") for take in "ab" for n in range(12)]
+    labels.write_text("\n".join(["path,label,kind", *rows]))
+    with pytest.raises(DatasetError, match=r"no readable image in the test part .* of one group \('ng'\)"):
+        read(class_folders, "column:kind", labels=LabelsFile(path=labels, label_column="label"))
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_images_without_a_cell_in_that_column_are_no_group_but_stand_alone(class_folders: Path, delimiter: str) -> None:
+    labels = class_folders / "labels.csv"
+    rows = [
+        delimiter.join((f"{kind}/{take}.{n:02}.png", kind, "" if take == "b" else f"module {n // 2}"))
+        for kind in ("ng", "good")
+        for take in "ab"
+        for n in range(12)
+    ]
+    labels.write_text("\n".join([delimiter.join(("path", "label", "module")), *rows]))
+    dataset = read(class_folders, "column:module", labels=LabelsFile(path=labels))
+    assert {sample.group for sample in dataset.samples} == {None} | {f"module {number}" for number in range(6)}
+    alone = [sample for sample in dataset.samples if sample.group is None]
+    assert {sample.unit for sample in alone} == {sample.path for sample in alone}
+    assert {sample.split for sample in alone} == {"train", "test"}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +172,8 @@ def test_a_column_of_the_labels_file_groups(class_folders: Path) -> None:
         ("folder", "cells/m1/1.png", "", "cells/m1"),
         ("name:^([^_]+)_", "ok/p7_top.png", "", "p7"),
         ("name:^([^_]+)_", "ok/alone.png", "", None),
+        ("name:^([^_]*)_", "ok/_alone.png", "", None),
+        ("name:^(p[0-9]+)?", "ok/alone.png", "", None),
     ],
 )
 def test_a_rule_names_the_group_of_a_path(rule: str, path: str, split: str, group: str | None) -> None:

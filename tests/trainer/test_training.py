@@ -1,5 +1,6 @@
 """Does training learn, keep what is frozen, survive an interruption to the bit, and leave no half file?"""
 
+import math
 import os
 import re
 import resource
@@ -25,6 +26,7 @@ from trainer.learner import Learner
 from trainer.opening import open_dataset
 from trainer.progress import Step
 from trainer.recipe import Recipe, report_recipe
+from trainer.resume import EpochRecord
 from trainer.training import TrainingOutcome, TrainingPlan, train
 from trainer.validation import ValidationImages, held_out
 from vision.checkpoint import POSITIVE_INDEX
@@ -187,6 +189,15 @@ def test_the_weights_of_the_best_epoch_on_the_validation_images_are_written(
     written = calibrated_loss(margins_of(logits), truth, class_weights(parted, recipe)[targets].double().numpy())
     assert outcome.best_epoch == 1 + losses.index(min(loss for loss in losses if loss is not None))
     assert written == pytest.approx(min(loss for loss in losses if loss is not None), rel=1e-4)
+
+
+def test_an_epoch_whose_loss_is_no_number_is_never_the_best_and_hides_no_other() -> None:
+    losses = (math.nan, 0.7, math.inf, 0.5, math.nan)
+    history = tuple(
+        EpochRecord(epoch=number, loss=0.1, learning_rate=0.1, seconds=0.0, validation_loss=loss)
+        for number, loss in enumerate(losses, start=1)
+    )
+    assert [best_epoch(history[:so_far]) for so_far in range(6)] == [None, None, 2, 2, 4, 4]
 
 
 def test_epochs_that_better_nothing_end_the_training(plan: Plan, small_recipe: Recipe) -> None:

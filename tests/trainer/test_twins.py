@@ -99,6 +99,13 @@ def test_the_nearest_of_others_is_named(parts: list[Image.Image]) -> None:
     assert [(pair.first, pair.second) for pair in pairs] == [(1, 5)]
 
 
+def test_where_most_images_show_nothing_the_others_are_still_compared(parts: list[Image.Image]) -> None:
+    blank = [Image.new("RGB", (SIZE, SIZE), (shade,) * 3) for shade in range(60)]
+    pairs = near_twins(signed([*parts[:40], saved(parts[2], 90), *blank]))
+    assert (2, 40) in {(pair.first, pair.second) for pair in pairs}
+    assert max(pair.second for pair in pairs) == 40, "of the blank ones none"
+
+
 def test_what_shows_nothing_has_no_twin(parts: list[Image.Image]) -> None:
     grey = [Image.new("RGB", (SIZE, SIZE), (shade,) * 3) for shade in (90, 90, 140)]
     assert near_twins(signed(parts[:20] + grey)) == []
