@@ -58,7 +58,7 @@ class Learner:
         loss = mixed.loss(self._logits(self.network, mixed.batch), self._criterion)
         value = float(loss.detach())
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self._recipe.averaging and not self._head_only:
             if self._average is None:

@@ -25,7 +25,8 @@ class Mix:
     def loss(self, logits: Tensor, criterion: nn.Module) -> Tensor:
         """What `criterion` says of both targets, by their shares."""
         own: Tensor = criterion(logits, self.batch.targets)
-        return self.share * own + (1 - self.share) * criterion(logits, self.others)
+        others: Tensor = criterion(logits, self.others)
+        return self.share * own + (1 - self.share) * others
 
 
 def mix(batch: Batch, alpha: float, seed: int) -> Mix:
