@@ -7,7 +7,7 @@ from functools import partial
 
 from console.judging import Judge, Judged
 from console.runtimes import parity_fields, parity_line
-from console.targets import Question, findings
+from console.targets import Answer
 from console.terminal import say, shown
 from db import checkpoints
 from db.engine import Engine, writing
@@ -21,13 +21,11 @@ from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds
 from trainer.leakage import Leak
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
-from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
 from trainer.recipe import Recipe
 from trainer.recording import record_training
 from trainer.training import TrainingOutcome, TrainingPlan, train
 
-NOTHING = Question()
 DATABASE_PATIENCE_SECONDS = 1800  # what was trained for an hour is worth half an hour of waiting
 
 
@@ -105,7 +103,7 @@ def say_fold(number: int, *, of: int) -> None:
     say(f"Fold {number} of {of}: a model learns from the others")
 
 
-def printed(judged: Judged, question: Question = NOTHING) -> str:
+def printed(judged: Judged, answer: Answer | None = None) -> str:
     """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
     metrics = judged.outcome.metrics
     lines = [
@@ -113,11 +111,10 @@ def printed(judged: Judged, question: Question = NOTHING) -> str:
         f"checkpoint {judged.outcome.checkpoint_digest}",
         "",
         *_figures(metrics),
-        "(in brackets: 95% bounds, exact for rates, bootstrap for the last two)",
+        f"(by a limit of {judged.outcome.threshold:g}; in brackets 95% bounds, exact for rates, bootstrap for the last "
+        "two)",
+        *(() if answer is None else answer.printed()),
     ]
-    if question.prevalence is not None:
-        lines.append(_at(question.prevalence, metrics))
-    lines += [str(found) for found in findings(metrics, question)]
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
     if judged.leakage is not None:
         lines.append(str(judged.leakage))
@@ -148,12 +145,10 @@ def _figures(metrics: Metrics) -> list[str]:
     return lines
 
 
-def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, object]:
+def machine_readable(judged: Judged, answer: Answer | None = None) -> dict[str, object]:
     """The same for scripts. A figure's 95% bounds are those with _lcl and _ucl behind its name."""
     outcome = judged.outcome
     metrics = outcome.metrics
-    share = question.prevalence
-    there = None if share is None else at_prevalence(metrics.confusion_rows(), share)
     return {
         "evaluation": f"e{judged.evaluation}",
         "model": judged.model,
@@ -176,9 +171,11 @@ def machine_readable(judged: Judged, question: Question = NOTHING) -> dict[str, 
         "engine": outcome.engine,
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
-        "at_prevalence": None if there is None else asdict(there),
+        "operating_point": None if answer is None else answer.operating_point,
+        "by_operating_point": None if answer is None else {**asdict(answer.limits), **asdict(answer.outcome)},
+        "at_prevalence": None if answer is None or answer.there is None else asdict(answer.there),
         "folds": None if judged.folds is None else machine_readable(judged.folds),
-        "targets": [{**asdict(found), "shown": found.shown} for found in findings(metrics, question)],
+        "targets": [{**asdict(found), "shown": found.shown} for found in (answer.findings if answer else ())],
     }
 
 
@@ -203,16 +200,3 @@ def _percent(metrics: Metrics, name: str) -> str:
 def _between(metrics: Metrics, name: str) -> str:
     bounds = metrics.bounds.get(name)
     return " (no bounds: the ranking is perfect)" if bounds is None else f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
-
-
-def _at(prevalence: float, metrics: Metrics) -> str:
-    there = at_prevalence(metrics.confusion_rows(), prevalence)
-    if there is None:
-        return f"at a prevalence of {prevalence:.4%} nothing can be said: one class is missing"
-    escapes, precision = there.escapes_ppm_bounds, there.precision_bounds
-    return (
-        f"where {prevalence:.4g} of the parts are defective: {there.escapes_ppm:,.0f} of a million passed would be "
-        f"({escapes.lcl:,.0f} to {escapes.ucl:,.0f}), and "
-        f"{'none' if there.precision is None else f'{there.precision:.1%}'} of the rejected "
-        f"({precision.lcl:.1%} to {precision.ucl:.1%})"
-    )

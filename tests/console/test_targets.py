@@ -1,5 +1,6 @@
 """Is a rate called shown where its bound keeps it, not shown where it does not, and refused where nothing could?"""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,32 @@ def test_a_rate_is_shown_by_its_bound_and_the_other_is_not(evaluate: ByHand) -> 
         ("miss_rate", 0, 12, pytest.approx(0.2209, abs=1e-4), True),
         ("false_alarm_rate", 12, 12, 1.0, False),
     ]
+
+
+def test_rates_are_asked_of_the_limits_that_scans_are_judged_by(
+    evaluate: ByHand, sqlite_with_tables: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passes_all = ("threshold", "propose", "strict", "--pass-below", "1", "--fail-from", "1")
+    assert type_here(capsys, *passes_all).code == ExitCode.DONE
+    asked = ("--split", "all", "--max-miss-rate", "0.25", "--prevalence", "0.1")
+    assert evaluate(*asked).code == ExitCode.DONE
+    proposal = evaluate(*asked, "--operating-point", "2")
+    assert proposal.code == ExitCode.ENDED_BADLY
+    assert "by operating point 2 (PASS below 1.0, FAIL from 1.0; UNAPPROVED): 12 of 12 defective passed" in proposal.out
+    assert type_here(capsys, "threshold", "approve", "2", "--by", "A. Ortiz", "--reason", "a trial").code == 0
+    approved = evaluate(*asked)
+    assert approved.code == ExitCode.ENDED_BADLY
+    assert "FAIL from 1.0; approved by A. Ortiz on " in approved.out
+    assert "miss rate of at most 0.25: NOT shown (12 of 12, with 95% confidence at most 1)\n" in approved.out
+    assert "where 0.1 of the parts are defective: 100,000 of a million passed would be" in approved.out
+    fields = evaluate(*asked, "--format", "json").json
+    assert (fields["operating_point"], fields["by_operating_point"]["missed"]) == (2, 12)
+    assert fields["confusion_matrix"][0] == [12, 0]
+
+    add_random_model(open_database(sqlite_with_tables), Path(os.environ["INSPECTQ_HOME"]) / "models", name="other")
+    refused = evaluate(*asked, "--operating-point", "3")
+    assert refused.code == ExitCode.WRONG_USAGE
+    assert "Operating point 3 is of another model than strict." in refused.err
 
 
 @pytest.mark.parametrize(
