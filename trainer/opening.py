@@ -102,7 +102,11 @@ def _refuse_empty(dataset: Dataset, needed: Sequence[str]) -> None:
     for row in dataset.counts():
         if row.split in needed and row.count == 0:
             left_out = f" ({len(dataset.skipped)} unreadable files were left out)" if dataset.skipped else ""
+            grouped = dataset.group_rule is not None and dataset.split_seed is not None
+            advice = (
+                f"with --group {dataset.group_rule} too few groups are left to part" if grouped else "add images of it"
+            )
             raise DatasetError(
                 f"The class {row.label!r} has no readable image in the {row.split} part of {dataset.root}"
-                f"{left_out}: add images of it."
+                f"{left_out}: {advice}."
             )

@@ -178,6 +178,8 @@ class Rows:
         twins: int = 0,
         split: str = "test",
         own: bool = False,
+        engine: str = "torch",
+        leaking: int | None = None,
     ) -> int:
         """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
         scored = [image for image in images if image.score is not None]
@@ -188,10 +190,11 @@ class Rows:
         new = evaluations.NewEvaluation(
             split=split,
             threshold=0.5,
-            engine="torch",
+            engine=engine,
             precision="fp32",
             device="cpu",
             unreadable=len(images) - len(scored),
+            leaking=leaking,
             code_version="1",
             **measured(metrics),
             scores=[{**asdict(image), "reason_code": "truncated" if image.score is None else None} for image in images],

@@ -61,6 +61,21 @@ def test_limits_are_proposed_shown_on_both_parts_approved_and_then_count(typed: 
     assert "on the test images, evaluation e2 (torch fp32)" in told
 
 
+def test_a_runtime_by_which_the_limits_do_not_keep_the_target_is_named(
+    typed: Type, rows: Any, model: int, tmp_path: Path
+) -> None:
+    worse = [rows.Judged(path=f"defective/{n}.png", actual="defective", score=0.01 * n) for n in range(100)]
+    rows.add_evaluation(model, tmp_path, [*worse, *images(rows, 0, 300, 2)], own=True, engine="onnxruntime")
+    both = ("--max-miss-rate", 0.2, "--max-false-alarm-rate", 0.2)
+    *_, reference, other = typed("threshold", "propose", model, *both).out.split("\n\non ")
+    assert ("(torch fp32)" in reference, "NOT shown" in reference) == (True, False)
+    assert other.startswith("the test images, evaluation e3 (onnxruntime fp32)\n  missed  ")
+    assert " of the defective (0.2 is NOT shown)\n" in other
+    assert typed("report", "op2", "--out", tmp_path / "limits.html").code == ExitCode.DONE
+    page = rows.read((tmp_path / "limits.html").read_text())
+    assert page.words.count(": 0.2 is not shown") == 1
+
+
 def test_a_target_that_the_images_cannot_show_is_refused_and_nothing_is_kept(typed: Type, model: int) -> None:
     refused = typed("threshold", "propose", model, "--max-miss-rate", 0.01)
     assert refused.code == ExitCode.ENDED_BADLY
