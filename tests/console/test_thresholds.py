@@ -141,6 +141,9 @@ def test_a_job_is_judged_anew_and_its_flipped_verdicts_are_listed(
     assert "UNAPPROVED" in done.err
     again = typed("rejudge", job, "--operating-point", point["operating_point"])
     assert (again.code, "already" in again.err) == (ExitCode.WRONG_USAGE, True)
+    back = typed("rejudge", job, "--operating-point", 1, "--limit", 0)
+    assert "1 verdicts flipped, 1 of them not listed" in back.err
+    assert "No verdict flips" not in back.err
 
 
 def test_a_job_says_whether_anybody_answers_for_its_limits(typed: Type, rows: Any, model: int, tmp_path: Path) -> None:
