@@ -47,5 +47,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{escape(shown(str(name)))} {_cell(part)}" for name, part in value.items())
     if isinstance(value, list):
-        return "\n".join(_cell(part) for part in value)
+        numbers = all(isinstance(part, int | float) for part in value)
+        return (" " if numbers else "\n").join(_cell(part) for part in value)
     return escape(shown(str(value)))

@@ -1,7 +1,7 @@
-"""Is a rate that a person asks for shown by an evaluation, and could its images show it at all?
+"""What is a model worth by the limits that its scans are judged by: is a rate shown, and could its images show it?
 
 Shown is what the exact one-sided 95% bound keeps, not what the rate on these images happens to be. Asked is the model
-as its scans are judged: by its current operating point.
+as its scans are judged: by its current operating point, or by another one that the person names.
 """
 
 from collections.abc import Sequence
@@ -10,21 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from console.terminal import shown
-from db import operating_points
-from db.engine import Session
-from db.models import Checkpoint
+from db.models import OperatingPoint
+from db.operating_points import approval_words
 from trainer.bounds import upper_bound
 from trainer.dataset import Sample
 from trainer.evaluation import JudgedImage
-from trainer.operating_point import Limits, mistakes_allowed, outcome
+from trainer.operating_point import Limits, Outcome, mistakes_allowed, outcome
+from trainer.prevalence import AtPrevalence, at_prevalence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Which rates a person asks to be shown; None: not asked."""
+    """What a person asks of an evaluation beside its figures; None: not asked."""
 
+    prevalence: float | None = None  # what the verdicts are worth where so many of the parts are defective
     max_miss_rate: float | None = None  # is it shown that of the defective parts no more pass?
     max_false_alarm_rate: float | None = None  # and of the good ones no more fail?
+
+    @property
+    def asks(self) -> bool:
+        return self != Question()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +54,6 @@ class Finding:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What was found, and by which limits. A part in REVIEW is neither missed nor a false alarm."""
-
-    operating_point: int
-    pass_below: float
-    fail_from: float
-    approval: str  # who answers for the limits, or that nobody does
-    findings: tuple[Finding, ...]
-
-    def __str__(self) -> str:
-        review = "" if self.pass_below == self.fail_from else ", REVIEW between"
-        limits = f"PASS below {self.pass_below!r}, FAIL from {self.fail_from!r}{review}"
-        return "\n".join(
-            [f"by operating point {self.operating_point}, {limits} ({shown(self.approval)}):", *map(str, self.findings)]
-        )
-
-
 def refuse_too_few(samples: Sequence[Sample], split: str, question: Question) -> None:
     """Raises TargetRefused where so few images could not show it even without a mistake."""
     defective = sum(sample.is_defective for sample in samples)
@@ -78,30 +65,68 @@ def refuse_too_few(samples: Sequence[Sample], split: str, question: Question) ->
             mistakes_allowed(images, target, f"{what} {split}".removesuffix(" all"))
 
 
-def answered(
-    session: Session, checkpoint: Checkpoint, images: Sequence[JudgedImage], question: Question
-) -> Answer | None:
-    """What the judged images say of each rate that is in question; None where none is."""
-    point = operating_points.current(session, checkpoint)
-    found = outcome(
-        np.array([image.is_defective for image in images], dtype=bool),
-        np.array([image.score for image in images], dtype=np.float64),
-        Limits(pass_below=point.pass_below, fail_from=point.fail_from),
-    )
-    findings = tuple(
-        Finding(name=name, target=target, wrong=wrong, images=of, bound=upper_bound(wrong, of))
-        for name, target, wrong, of in (
-            ("miss_rate", question.max_miss_rate, found.missed, found.defective),
-            ("false_alarm_rate", question.max_false_alarm_rate, found.alarms, found.good),
-        )
-        if target is not None
-    )
-    if not findings:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What an evaluation says to a question, at the limits of an operating point."""
+
+    operating_point: int
+    approval: str
+    limits: Limits
+    outcome: Outcome
+    prevalence: float | None
+    there: AtPrevalence | None  # None: not asked, or a class is missing
+    findings: tuple[Finding, ...]
+
+    @property
+    def all_shown(self) -> bool:
+        return all(found.shown for found in self.findings)
+
+    def printed(self) -> list[str]:
+        """For a person."""
+        found, limits = self.outcome, self.limits
+        reviewed = found.defective_reviewed + found.good_reviewed
+        lines = [
+            f"by operating point {self.operating_point} (PASS below {limits.pass_below!r}, FAIL from "
+            f"{limits.fail_from!r}; {shown(self.approval)}): {found.missed} of {found.defective} defective passed, "
+            f"{found.alarms} of {found.good} good failed, {reviewed} to review"
+        ]
+        if self.prevalence is not None:
+            lines.append(_worth(self.prevalence, self.there))
+        return [*lines, *map(str, self.findings)]
+
+
+def answer(images: Sequence[JudgedImage], point: OperatingPoint, question: Question) -> Answer:
+    """What these judged images say, by the point's limits and not by the 0.5 of the confusion matrix."""
+    limits = Limits(pass_below=point.pass_below, fail_from=point.fail_from)
+    truth = np.array([image.is_defective for image in images], dtype=bool)
+    found = outcome(truth, np.array([image.score for image in images], dtype=np.float64), limits)
     return Answer(
         operating_point=point.id,
-        pass_below=point.pass_below,
-        fail_from=point.fail_from,
-        approval=operating_points.approval_words(point),
-        findings=findings,
+        approval=approval_words(point),
+        limits=limits,
+        outcome=found,
+        prevalence=question.prevalence,
+        there=None if question.prevalence is None else at_prevalence(found, question.prevalence),
+        findings=tuple(
+            Finding(name=name, target=target, wrong=wrong, images=images, bound=upper_bound(wrong, images))
+            for name, target, wrong, images in (
+                ("miss_rate", question.max_miss_rate, found.missed, found.defective),
+                ("false_alarm_rate", question.max_false_alarm_rate, found.alarms, found.good),
+            )
+            if target is not None
+        ),
+    )
+
+
+def _worth(prevalence: float, there: AtPrevalence | None) -> str:
+    if there is None:
+        return f"at a prevalence of {prevalence:.4%} nothing can be said: one class is missing"
+    escapes, precision = there.escapes_ppm_bounds, there.precision_bounds
+    escaping = "none passes"
+    if there.escapes_ppm is not None:
+        escaping = f"{there.escapes_ppm:,.0f} of a million passed would be ({escapes.lcl:,.0f} to {escapes.ucl:,.0f})"
+    return (
+        f"where {prevalence:.4g} of the parts are defective: {escaping}, and "
+        f"{'none' if there.precision is None else f'{there.precision:.1%}'} of the rejected "
+        f"({precision.lcl:.1%} to {precision.ucl:.1%})"
     )

@@ -129,8 +129,10 @@ def printed(point: OperatingPoint, gives: Sequence[Gives], lacking: Sequence[str
         lines += [
             "",
             f"on {which} images, evaluation e{each.evaluation} ({each.engine} {each.precision})",
-            f"  missed        {_rate(found.missed, found.defective)} defective",
-            f"  false alarms  {_rate(found.alarms, found.good)} good",
+            f"  missed        {_rate(found.missed, found.defective)} defective"
+            f"{_kept(point, 'max_miss_rate', found.missed, found.defective)}",
+            f"  false alarms  {_rate(found.alarms, found.good)} good"
+            f"{_kept(point, 'max_false_alarm_rate', found.alarms, found.good)}",
             f"  to review     {_rate(reviewed, images)} images",
             f"  {leaking_words(each.leaking, each.images)}",
         ]
@@ -200,6 +202,12 @@ def _rate(part: int, whole: int) -> str:
     if whole == 0:
         return "none of 0"
     return f"{part} of {whole}: {part / whole:.2%}, at most {upper_bound(part, whole):.2%} of the"
+
+
+def _kept(point: OperatingPoint, target: str, part: int, whole: int) -> str:
+    """Whether these images show what the limits were proposed for: another runtime's scores are others."""
+    most = (point.targets or {}).get(target)
+    return "" if most is None or upper_bound(part, whole) <= most else f" ({most:g} is NOT shown)"
 
 
 def _targets(targets: dict[str, Any] | None) -> str:

@@ -21,7 +21,6 @@ from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds
 from trainer.leakage import Leak, leaking_words
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
-from trainer.prevalence import at_prevalence
 from trainer.progress import ProgressBars
 from trainer.recipe import Recipe
 from trainer.recording import record_training
@@ -107,23 +106,18 @@ def say_fold(number: int, *, of: int) -> None:
     say(f"Fold {number} of {of}: a model learns from the others")
 
 
-def printed(judged: Judged, prevalence: float | None = None, answer: Answer | None = None) -> str:
-    """The report of an evaluation as text: the classification report, the confusion matrix, the rates.
-
-    `prevalence`: what the verdicts would be worth there, too; `answer`: what is said to rates that were in question.
-    """
+def printed(judged: Judged, answer: Answer | None = None) -> str:
+    """The report of an evaluation as text: the classification report, the confusion matrix, the rates."""
     metrics = judged.outcome.metrics
     lines = [
         f"Model {shown(judged.model)} on the {judged.outcome.split or 'whole'} images, evaluation e{judged.evaluation}",
         f"checkpoint {judged.outcome.checkpoint_digest}",
         "",
         *_figures(metrics),
-        "(in brackets: 95% bounds, exact for rates, bootstrap for the last two)",
+        f"(by a limit of {judged.outcome.threshold:g}; in brackets 95% bounds, exact for rates, bootstrap for the last "
+        "two)",
+        *(() if answer is None else answer.printed()),
     ]
-    if prevalence is not None:
-        lines.append(_at(prevalence, metrics))
-    if answer is not None:
-        lines.append(str(answer))
     lines += [f"left out, unreadable: {shown(to_text(skip.path))} ({skip.reason})" for skip in judged.outcome.skipped]
     lines.append(leaking_words(None, metrics.samples) if judged.leakage is None else str(judged.leakage))
     lines += [parity_line(row) for row in judged.runtimes]
@@ -153,14 +147,10 @@ def _figures(metrics: Metrics) -> list[str]:
     return lines
 
 
-def machine_readable(
-    judged: Judged, prevalence: float | None = None, answer: Answer | None = None
-) -> dict[str, object]:
+def machine_readable(judged: Judged, answer: Answer | None = None) -> dict[str, object]:
     """The same for scripts. A figure's 95% bounds are those with _lcl and _ucl behind its name."""
     outcome = judged.outcome
     metrics = outcome.metrics
-    there = None if prevalence is None else at_prevalence(metrics.confusion_rows(), prevalence)
-    findings = () if answer is None else answer.findings
     return {
         "evaluation": f"e{judged.evaluation}",
         "model": judged.model,
@@ -183,10 +173,11 @@ def machine_readable(
         "engine": outcome.engine,
         "precision": outcome.precision,
         "runtimes": [parity_fields(row) for row in judged.runtimes],
-        "at_prevalence": None if there is None else asdict(there),
+        "operating_point": None if answer is None else answer.operating_point,
+        "by_operating_point": None if answer is None else {**asdict(answer.limits), **asdict(answer.outcome)},
+        "at_prevalence": None if answer is None or answer.there is None else asdict(answer.there),
         "folds": None if judged.folds is None else machine_readable(judged.folds),
-        "targets": [{**asdict(found), "shown": found.shown} for found in findings],
-        "judged_by": None if answer is None else {n: v for n, v in asdict(answer).items() if n != "findings"},
+        "targets": [{**asdict(found), "shown": found.shown} for found in (answer.findings if answer else ())],
     }
 
 
@@ -214,18 +205,3 @@ def _between(metrics: Metrics, name: str) -> str:
         why = "the ranking is perfect" if metrics.auroc == 1 else "no resample of these scores gives another"
         return f" (no bounds: {why})"
     return f" ({bounds.lcl:.4f} to {bounds.ucl:.4f})"
-
-
-def _at(prevalence: float, metrics: Metrics) -> str:
-    there = at_prevalence(metrics.confusion_rows(), prevalence)
-    if there is None:
-        return f"at a prevalence of {prevalence:.4%} nothing can be said: one class is missing"
-    escapes, precision = there.escapes_ppm_bounds, there.precision_bounds
-    escaping = "none passes"
-    if there.escapes_ppm is not None:
-        escaping = f"{there.escapes_ppm:,.0f} of a million passed would be ({escapes.lcl:,.0f} to {escapes.ucl:,.0f})"
-    return (
-        f"where {prevalence:.4g} of the parts are defective: {escaping}, and "
-        f"{'none' if there.precision is None else f'{there.precision:.1%}'} of the rejected "
-        f"({precision.lcl:.1%} to {precision.ucl:.1%})"
-    )

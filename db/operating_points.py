@@ -115,6 +115,16 @@ def current(session: Session, checkpoint: Checkpoint) -> OperatingPoint:
     return session.scalar(approved) or session.scalars(own.order_by(OperatingPoint.version).limit(1)).one()
 
 
+def chosen(session: Session, checkpoint: Checkpoint, point: int | None) -> OperatingPoint:
+    """The one that a person named, or the current one. Raises NotFound, and Refused where it is another model's."""
+    if point is None:
+        return current(session, checkpoint)
+    found = get(session, point)
+    if found.checkpoint_id != checkpoint.id:
+        raise Refused(f"Operating point {point} is of another model than {checkpoint.name}.")
+    return found
+
+
 def of_checkpoint(session: Session, checkpoint: Checkpoint) -> Sequence[OperatingPoint]:
     """All versions, newest first."""
     query = _whole().where(OperatingPoint.checkpoint_id == checkpoint.id)

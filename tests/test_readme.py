@@ -1,4 +1,4 @@
-"""Does the README say what the program does? Every command, setting, reason, column and query is checked."""
+"""Do README and docs/sign-off.md say what the program does? Commands, settings, reasons, columns, queries: checked."""
 
 import re
 import shlex
@@ -18,6 +18,8 @@ from db.settings import Settings
 from tests.rows import add_job, inspect_all
 from tests.tampering import tampering
 from vision.faults import Reason
+
+OTHERS_OPTIONS = re.compile(r"sha256sum |docker |celery |--profile gpu")  # of programs that are not ours
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +54,35 @@ def test_every_command_is_in_the_table(readme: str, words: tuple[str, ...]) -> N
     assert re.search(rf"`inspectq {' '.join(words)}[ `]", table)
 
 
-def test_every_command_line_in_the_readme_can_be_typed(readme: str) -> None:
-    lines = re.findall(r"^(?:docker compose exec \w+ )?(inspectq [^#`\n]+)", readme, flags=re.MULTILINE)
-    assert len(lines) >= 9
+@pytest.mark.parametrize(("document", "at_least"), [("README.md", 20), ("docs/sign-off.md", 20)])
+def test_every_command_line_can_be_typed(
+    repository_root: Path, document: str, at_least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photographs/test").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    text = (repository_root / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(?:docker compose exec \w+ )?(inspectq [^#`\n]+)", text, flags=re.MULTILINE)
+    assert len(lines) >= at_least
     for line in lines:
         command, rest = resolve(shlex.split(line)[1:])
-        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-        for word in rest:
-            assert not word.startswith("--") or word in options, f"{line}: {word}"
+        try:
+            command.make_context(line, rest)
+        except click.UsageError as error:
+            pytest.fail(f"{line}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/sign-off.md"])
+def test_every_option_that_is_named_in_a_sentence_exists(repository_root: Path, document: str) -> None:
+    known = {
+        name
+        for words in commands(cli)
+        for parameter in resolve(list(words))[0].params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    text = (repository_root / document).read_text(encoding="utf-8")
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+    named = {word for span in spans if not OTHERS_OPTIONS.match(span) for word in re.findall(r"--[a-z][a-z-]+", span)}
+    assert named <= known | {"--help"}
 
 
 def test_every_make_target_is_there(readme: str, repository_root: Path) -> None:

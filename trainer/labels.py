@@ -124,8 +124,9 @@ def _path_column(path: Path, body: Sequence[tuple[int, list[str]]]) -> int:
 
 def _label_column(header: Sequence[str], path_at: int, width: int) -> int:
     named = [at for at, name in enumerate(header) if name.lower() in _LABEL_NAMES and at != path_at]
-    if len(named) == 1:
-        return named[0]
+    certain = [at for at in named if header[at].lower() == _LABEL_NAMES[0]]  # beside it "defect" may name the kind
+    if len(certain or named) == 1:
+        return (certain or named)[0]
     others = [at for at in range(width) if at != path_at]
     if len(others) == 1:
         return others[0]

@@ -18,7 +18,7 @@ from db import drift, jobs, results
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, ServiceAway
 from db.explanation import explain, open_batches
-from db.models import OPEN_JOBS, Disposition, JobState
+from db.models import OPEN_JOBS, Disposition, JobState, ModelStatus
 from db.schema import open_database
 from db.settings import settings
 from vision.runtimes import RUNTIMES
@@ -66,7 +66,10 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
     with reading(engine) as session:
-        point = jobs.get(session, job).operating_point
+        found = jobs.get(session, job)
+        point, used = found.operating_point, found.checkpoint
+        if used.status is not ModelStatus.APPROVED:
+            say(f"Model {used.name} is a candidate that nobody has approved: inspectq models approve {used.id}.")
         if point.approval is None:
             say(f"Its limits, operating point {point.id}, are UNAPPROVED: inspectq threshold propose, then approve.")
     if wait or not chosen.broker_url:

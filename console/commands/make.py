@@ -9,7 +9,7 @@ import click
 
 from console.exits import ExitCode
 from console.files import whole
-from console.options import DEVICE, FORMAT, chosen_dataset, chosen_recipe, dataset_options, recipe_options
+from console.options import DEVICE, FORMAT, LARGEST_ID, chosen_dataset, chosen_recipe, dataset_options, recipe_options
 from console.runtimes import parity_fields, parity_line
 from console.terminal import say
 from db import checkpoints, evaluations, operating_points, runtimes
@@ -134,8 +134,13 @@ def train(
     type=_RATE,
     help="Share of defective parts on the line, such as 0.01: what the verdicts would be worth there.",
 )
-@click.option("--max-miss-rate", type=_RATE, help="Is it shown that of the defective parts no more pass?")
-@click.option("--max-false-alarm-rate", type=_RATE, help="Is it shown that of the good parts no more fail?")
+@click.option("--max-miss-rate", type=_RATE, help="Is it shown that of the defective parts no more are missed?")
+@click.option("--max-false-alarm-rate", type=_RATE, help="Is it shown that of the good parts no more are rejected?")
+@click.option(
+    "--operating-point",
+    type=click.IntRange(1, LARGEST_ID),
+    help="The limits by which these three are answered.  [default: those that scans are judged by]",
+)
 @DEVICE
 @FORMAT
 def evaluate(
@@ -145,6 +150,7 @@ def evaluate(
     prevalence: float | None,
     max_miss_rate: float | None,
     max_false_alarm_rate: float | None,
+    operating_point: int | None,
     device: str | None,
     as_format: str,
     **options: Any,
@@ -156,19 +162,19 @@ def evaluate(
     where it is not, and nothing is judged where the images are too few to show it.
     """
     from console.judging import judges_of
-    from console.targets import Question, answered, refuse_too_few
+    from console.targets import Question, answer, refuse_too_few
     from console.training import machine_readable, printed
 
-    question = Question(max_miss_rate=max_miss_rate, max_false_alarm_rate=max_false_alarm_rate)
+    question = Question(prevalence=prevalence, max_miss_rate=max_miss_rate, max_false_alarm_rate=max_false_alarm_rate)
     needed = {"all": ("train", "test"), "validation": ("train",)}.get(split, (split,))
     (judge,) = judges_of((model,), options, needed=needed, split=None if split == "all" else split, device=device)
+    with reading(judge.engine) as session:
+        point = operating_points.chosen(session, judge.checkpoint, operating_point)
     refuse_too_few(judge.parted.part(judge.judging.split), split, question)
     judged = judge.by(runtime)
-    with reading(judge.engine) as session:
-        answer = answered(session, judge.checkpoint, judged.outcome.images, question)
-    told = (judged, prevalence, answer)
-    click.echo(json.dumps(machine_readable(*told), indent=2) if as_format == "json" else printed(*told))
-    if answer is not None and not all(found.shown for found in answer.findings):
+    said = answer(judged.outcome.images, point, question) if question.asks else None
+    click.echo(json.dumps(machine_readable(judged, said), indent=2) if as_format == "json" else printed(judged, said))
+    if said is not None and not said.all_shown:
         raise SystemExit(ExitCode.ENDED_BADLY)
 
 

@@ -156,7 +156,7 @@ def rejudge(job: int, operating_point: int, limit: int, as_format: str) -> None:
     if as_format == "json":
         counts = {"job": job, "revision": done.revision, "judged": done.judged, "flipped": done.flipped}
         click.echo(json.dumps({**counts, "flips": flipped}, indent=2))
-    else:
+    elif flipped or not done.flipped:  # those that --limit leaves out are counted below
         print_rows(flipped, as_format, empty="No verdict flips.")
     more = f", {done.flipped - len(flipped)} of them not listed" if done.flipped > len(flipped) else ""
     say(

@@ -20,6 +20,7 @@ from db.operating_points import UNAPPROVED
 
 _MOST_EVENTS = 20  # for a person
 _LONG = 20  # characters of a subject: enough of a digest to tell models apart
+_LONG_DETAILS = 160  # characters; --format json has them whole
 
 
 def fields(lineage: Lineage) -> dict[str, Any]:
@@ -168,6 +169,7 @@ def _evaluations(found: Lineage) -> list[str]:
             f"  missed defective parts  {_rate(row, 'miss_rate')}",
             f"  false alarms            {_rate(row, 'false_alarm_rate')}",
             f"  accuracy                {_rate(row, 'accuracy')}",
+            f"  {_leaking(row)}",
             *(f"  {cell.actual}, judged {cell.predicted}: {cell.images}" for cell in row.cells),
         ]
     if (found.evaluations[0].engine, found.evaluations[0].precision) != (found.origin.engine, found.origin.precision):
@@ -175,6 +177,12 @@ def _evaluations(found: Lineage) -> list[str]:
     if {found.point.pass_below, found.point.fail_from} != {found.evaluations[0].threshold}:
         lines.append(f"what the verdict's own limits make of these images: inspectq threshold show {found.point.id}")
     return lines
+
+
+def _leaking(row: Evaluation) -> str:
+    if row.leaking is None:
+        return "whether they have twins in training was not told"
+    return f"LEAKING: {row.leaking} have a twin in training" if row.leaking else "none has a twin in training"
 
 
 def _runtime(found: Lineage) -> list[str]:
@@ -211,11 +219,16 @@ def _events(found: Lineage) -> list[str]:
     newest = found.events[-_MOST_EVENTS:]
     lines = [
         f"{event.id}  {event.time.isoformat(timespec='seconds')}  {event.actor}  {event.action} "
-        f"{event.subject if len(event.subject) < _LONG else event.subject[: _LONG - 1] + '…'}  {_words(event.details)}"
+        f"{_cut(event.subject, _LONG)}  "
+        f"{_cut(_words({name: value for name, value in event.details.items() if name != 'sealed'}), _LONG_DETAILS)}"
         for event in newest
     ]
     left_out = found.events_left_out + len(found.events) - len(newest)
     return [f"{left_out} older ones are not shown", *lines] if left_out else lines
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) < most else text[: most - 1] + "…"
 
 
 def _rate(row: Evaluation, name: str) -> str:

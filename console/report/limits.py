@@ -37,15 +37,18 @@ def _part(session: Session, point: OperatingPoint, gives: Gives) -> dict[str, An
     limits = (point.pass_below, point.fail_from)
     found = gives.outcome
     images = found.defective + found.good
+    reviewed, asked = found.defective_reviewed + found.good_reviewed, point.targets or {}
     rows = (
-        ("Missed", "defective parts that pass", found.missed, found.defective),
-        ("False alarms", "good parts that fail", found.alarms, found.good),
-        ("To review", "parts that a person looks at", found.defective_reviewed + found.good_reviewed, images),
+        ("Missed", "defective parts that pass", found.missed, found.defective, asked.get("max_miss_rate")),
+        ("False alarms", "good parts that fail", found.alarms, found.good, asked.get("max_false_alarm_rate")),
+        ("To review", "parts that a person looks at", reviewed, images, None),
     )
     return {
         "gives": gives,
         "leaking": leaking_words(gives.leaking, gives.images),
         "source": gives.evaluation == point.evaluation_id,
-        "rates": [(name, what, part, whole, upper_bound(part, whole)) for name, what, part, whole in rows],
+        "rates": [
+            (name, what, part, whole, upper_bound(part, whole), asked) for name, what, part, whole, asked in rows
+        ],
         "chart": charts.both_class_histograms(scores[truth], scores[~truth], limits, key=f"e{gives.evaluation}"),
     }

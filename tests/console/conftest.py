@@ -178,8 +178,9 @@ class Rows:
         twins: int = 0,
         split: str = "test",
         own: bool = False,
+        engine: str = "torch",
+        precision: str = "fp32",
         leaking: int | None = None,
-        made_by: tuple[str, str] = ("torch", "fp32"),
     ) -> int:
         """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
         scored = [image for image in images if image.score is not None]
@@ -190,8 +191,8 @@ class Rows:
         new = evaluations.NewEvaluation(
             split=split,
             threshold=0.5,
-            engine=made_by[0],
-            precision=made_by[1],
+            engine=engine,
+            precision=precision,
             device="cpu",
             unreadable=len(images) - len(scored),
             leaking=leaking,

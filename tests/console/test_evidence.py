@@ -76,6 +76,7 @@ def made(rows: Any, images: Path, **model: Any) -> int:
         number,
         images,
         [rows.Judged(path=f"{n}.jpg", actual=CLASS[n % 3], score=SCORE[n % 5]) for n in range(30)],
+        leaking=2,
     )
     verdicts = [
         rows.Verdict(path=to_text(name), score=0.1 + 0.2 * n, sha256=rows.draw(images, name, 20 * n))
@@ -129,10 +130,12 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
         "defective, judged ok: 6",
         "make of these images: inspectq threshold show 2",
         "the worker's version is not recorded",
+        "LEAKING: 2 have a twin in training",
         f"m.keller  job.submit job:{lot}",
     ):
         assert words in said.out, words
     assert "UNAPPROVED" not in said.out
+    assert "sealed" not in said.out, "digests of rows are for scripts"
     assert "\nand a line" not in typed("trace", lot, NASTY[0]).out, "a name cannot forge a line"
 
 

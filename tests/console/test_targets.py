@@ -1,13 +1,14 @@
 """Is a rate called shown where its bound keeps it, not shown where it does not, and refused where nothing could?"""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from console.exits import ExitCode
-from db import checkpoints, evaluations, operating_points
-from db.engine import reading, writing
+from db import checkpoints, evaluations
+from db.engine import reading
 from db.schema import open_database
 from tests.console.shell import Said, type_here
 from tests.networks import add_random_model
@@ -41,36 +42,30 @@ def test_a_rate_is_shown_by_its_bound_and_the_other_is_not(evaluate: ByHand) -> 
     ]
 
 
-def approve(url: str, pass_below: float, fail_from: float) -> int:
-    """The limits that the model's scans are judged by from now on."""
-    with writing(open_database(url)) as session:
-        model = checkpoints.find(session, "strict")
-        point = operating_points.propose(session, model, pass_below=pass_below, fail_from=fail_from, actor="test")
-        operating_points.approve(session, point, by="M. Keller", reason="a test", account="test")
-        return point.id
-
-
-def test_the_model_is_asked_as_its_scans_are_judged_by_the_approved_limits(
-    evaluate: ByHand, sqlite_with_tables: str
+def test_rates_are_asked_of_the_limits_that_scans_are_judged_by(
+    evaluate: ByHand, sqlite_with_tables: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--split", "all", "--max-miss-rate", "0.25", "--max-false-alarm-rate", "0.25")
-    assert "by operating point 1, PASS below 0.5, FAIL from 0.5 (UNAPPROVED):\nmiss rate" in evaluate(*words).out
-    everything_passes = approve(sqlite_with_tables, 1.0, 1.0)
-    said = evaluate(*words)
-    assert f"by operating point {everything_passes}, PASS below 1.0, FAIL from 1.0 (approved by M. Keller" in said.out
-    assert "miss rate of at most 0.25: NOT shown (12 of 12," in said.out
-    assert "false alarm rate of at most 0.25: shown (0 of 12," in said.out
-    assert (said.code, "missed: 0 of 12 defective" in said.out) == (ExitCode.ENDED_BADLY, True)
-    everything_is_reviewed = approve(sqlite_with_tables, 0.0, 1.0)
-    said = evaluate(*words, "--format", "json")
-    assert (said.code, [one["wrong"] for one in said.json["targets"]]) == (ExitCode.DONE, [0, 0])
-    assert said.json["confusion_matrix"] == [[12, 0], [12, 0]], "at 0.5, as it is stored"
-    judged_by = said.json["judged_by"]
-    assert (judged_by["operating_point"], judged_by["pass_below"], judged_by["fail_from"]) == (
-        everything_is_reviewed,
-        0.0,
-        1.0,
-    )
+    passes_all = ("threshold", "propose", "strict", "--pass-below", "1", "--fail-from", "1")
+    assert type_here(capsys, *passes_all).code == ExitCode.DONE
+    asked = ("--split", "all", "--max-miss-rate", "0.25", "--prevalence", "0.1")
+    assert evaluate(*asked).code == ExitCode.DONE
+    proposal = evaluate(*asked, "--operating-point", "2")
+    assert proposal.code == ExitCode.ENDED_BADLY
+    assert "by operating point 2 (PASS below 1.0, FAIL from 1.0; UNAPPROVED): 12 of 12 defective passed" in proposal.out
+    assert type_here(capsys, "threshold", "approve", "2", "--by", "A. Ortiz", "--reason", "a trial").code == 0
+    approved = evaluate(*asked)
+    assert approved.code == ExitCode.ENDED_BADLY
+    assert "FAIL from 1.0; approved by A. Ortiz on " in approved.out
+    assert "miss rate of at most 0.25: NOT shown (12 of 12, with 95% confidence at most 1)\n" in approved.out
+    assert "where 0.1 of the parts are defective: 100,000 of a million passed would be" in approved.out
+    fields = evaluate(*asked, "--format", "json").json
+    assert (fields["operating_point"], fields["by_operating_point"]["missed"]) == (2, 12)
+    assert fields["confusion_matrix"][0] == [12, 0]
+
+    add_random_model(open_database(sqlite_with_tables), Path(os.environ["INSPECTQ_HOME"]) / "models", name="other")
+    refused = evaluate(*asked, "--operating-point", "3")
+    assert refused.code == ExitCode.WRONG_USAGE
+    assert "Operating point 3 is of another model than strict." in refused.err
 
 
 def test_of_a_model_that_gives_every_part_the_same_score_no_ranking_is_called_perfect(

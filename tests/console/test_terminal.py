@@ -36,6 +36,15 @@ def harmless(text: str) -> bool:
     return all(line.isprintable() for line in text.split("\n"))
 
 
+def test_numbers_that_belong_together_stay_on_one_line(screen: io.StringIO) -> None:
+    print_fields({"preprocessing": {"mean": [0.485, 0.456]}, "named": ["one", "two"]}, "table")
+    assert [line.rstrip() for line in screen.getvalue().splitlines()] == [
+        "preprocessing  mean 0.485 0.456",
+        "named          one",
+        "               two",
+    ]
+
+
 def test_what_is_said_is_one_line_each(screen: io.StringIO) -> None:
     say(f"The report is in {ACTS}", "second [bold]line")
     assert screen.getvalue() == f"The report is in {SPELLED}\nsecond [bold]line\n"

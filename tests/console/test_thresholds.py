@@ -61,6 +61,21 @@ def test_limits_are_proposed_shown_on_both_parts_approved_and_then_count(typed: 
     assert "on the test images, evaluation e2 (torch fp32)" in told
 
 
+def test_a_runtime_by_which_the_limits_do_not_keep_the_target_is_named(
+    typed: Type, rows: Any, model: int, tmp_path: Path
+) -> None:
+    worse = [rows.Judged(path=f"defective/{n}.png", actual="defective", score=0.01 * n) for n in range(100)]
+    rows.add_evaluation(model, tmp_path, [*worse, *images(rows, 0, 300, 2)], own=True, engine="onnxruntime")
+    both = ("--max-miss-rate", 0.2, "--max-false-alarm-rate", 0.2)
+    *_, reference, other = typed("threshold", "propose", model, *both).out.split("\n\non ")
+    assert ("(torch fp32)" in reference, "NOT shown" in reference) == (True, False)
+    assert other.startswith("the test images, evaluation e3 (onnxruntime fp32)\n  missed  ")
+    assert " of the defective (0.2 is NOT shown)\n" in other
+    assert typed("report", "op2", "--out", tmp_path / "limits.html").code == ExitCode.DONE
+    page = rows.read((tmp_path / "limits.html").read_text())
+    assert page.words.count(": 0.2 is not shown") == 1
+
+
 def test_a_target_that_the_images_cannot_show_is_refused_and_nothing_is_kept(typed: Type, model: int) -> None:
     refused = typed("threshold", "propose", model, "--max-miss-rate", 0.01)
     assert refused.code == ExitCode.ENDED_BADLY
@@ -103,9 +118,11 @@ def test_the_targets_are_kept_for_every_runtime_that_scans_may_use(
 ) -> None:
     validation = images(rows, 200, 400, 1)
     alone = typed("threshold", "propose", model, "--max-miss-rate", 0.03, "--format", "json").json
-    rows.add_evaluation(model, tmp_path, lower(rows, validation, 0.1), split="validation", own=True, made_by=INT8)
+    rows.add_evaluation(
+        model, tmp_path, lower(rows, validation, 0.1), split="validation", own=True, engine=INT8[0], precision=INT8[1]
+    )
     rows.add_evaluation(  # of a runtime that was not accepted: it has no say
-        model, tmp_path, lower(rows, validation, 0.9), split="validation", own=True, made_by=("onnxruntime", "fp32")
+        model, tmp_path, lower(rows, validation, 0.9), split="validation", own=True, engine="onnxruntime"
     )
     rows.accept(model, "onnx-int8", 1)
     both = typed("threshold", "propose", model, "--max-miss-rate", 0.03, "--format", "json").json
@@ -195,6 +212,9 @@ def test_a_job_is_judged_anew_and_its_flipped_verdicts_are_listed(
     assert "UNAPPROVED" in done.err
     again = typed("rejudge", job, "--operating-point", point["operating_point"])
     assert (again.code, "already" in again.err) == (ExitCode.WRONG_USAGE, True)
+    back = typed("rejudge", job, "--operating-point", 1, "--limit", 0)
+    assert "1 verdicts flipped, 1 of them not listed" in back.err
+    assert "No verdict flips" not in back.err
 
 
 def test_a_job_says_whether_anybody_answers_for_its_limits(typed: Type, rows: Any, model: int, tmp_path: Path) -> None:

@@ -40,6 +40,11 @@ def test_columns_can_be_given_by_name_or_by_number(tmp_path: Path) -> None:
     assert by_name == by_number == [("b.png", "ng")]
 
 
+def test_a_column_that_is_called_label_is_it_whatever_else_could_be(tmp_path: Path) -> None:
+    rows = read(tmp_path, "path,label,part,defect\na.png,ok,nut,\nb.png,bad,nut,scratch\n")
+    assert rows == [("a.png", "ok"), ("b.png", "bad")]
+
+
 def test_several_possible_label_columns_under_a_header_are_asked_about(tmp_path: Path) -> None:
     with pytest.raises(LabelsError, match=r"--label-column \(columns: file, shift, result\)"):
         read(tmp_path, "file,shift,result\na.png,2,ok\n")

@@ -48,6 +48,11 @@ def test_without_groups_and_twins_images_are_drawn_one_by_one(class_folders: Pat
     assert [sample.split == "test" for sample in dataset.samples] == drawn
 
 
+def test_a_rule_by_which_all_images_are_one_group_is_blamed_for_the_empty_side(class_folders: Path) -> None:
+    with pytest.raises(DatasetError, match=r"All its images are of one group \('\.'\), and no split parts a group"):
+        read(class_folders, r"name:(.)png")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_group_by_name_stays_together_in_test_and_validation(class_folders: Path, seed: int) -> None:
     dataset = read(class_folders, r"name:\.(\d+)\.", seed=seed)
