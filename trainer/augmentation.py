@@ -43,19 +43,10 @@ def build_augmentation(recipe: Recipe, preprocessing: Preprocessing, *, grey: bo
     `grey`: for pictures without colour, whose hue and saturation need not be touched; changing them takes longer than
     all the rest, to give the same picture.
     """
-    fill = list(preprocessing.padding_colour)
     return v2.Compose(
         [
             *_turn(recipe),
-            v2.RandomRotation(
-                recipe.rotation_degrees,
-                interpolation=InterpolationMode.BILINEAR,
-                fill=fill,
-                expand=recipe.framing == "whole",
-            ),
-            v2.RandomHorizontalFlip(recipe.flip_probability),
-            *_vertical_flip(recipe),
-            _crop(recipe, preprocessing.size) if recipe.framing == "crop" else _Framed(recipe, preprocessing),
+            *_framing(recipe, preprocessing),
             v2.ColorJitter(
                 brightness=recipe.jitter_brightness,
                 contrast=recipe.jitter_contrast,
@@ -64,6 +55,22 @@ def build_augmentation(recipe: Recipe, preprocessing: Preprocessing, *, grey: bo
             ),
         ]
     )
+
+
+def _framing(recipe: Recipe, preprocessing: Preprocessing) -> tuple[v2.Transform, ...]:
+    """Turned, mirrored, and brought to the network's size."""
+    whole = recipe.framing == "whole"
+    rotation = v2.RandomRotation(
+        recipe.rotation_degrees,
+        interpolation=InterpolationMode.BILINEAR,
+        fill=list(preprocessing.padding_colour),
+        expand=whole,
+    )
+    flips = (v2.RandomHorizontalFlip(recipe.flip_probability), *_vertical_flip(recipe))
+    if not whole:
+        return (rotation, *flips, _crop(recipe, preprocessing.size))
+    moved = v2.RandomApply([rotation, _Framed(recipe, preprocessing)], p=_MOVED)
+    return (*flips, moved, v2.Resize([preprocessing.size, preprocessing.size], antialias=True))
 
 
 def _turn(recipe: Recipe) -> tuple[v2.Transform, ...]:
@@ -86,6 +93,11 @@ def _crop(recipe: Recipe, size: int) -> v2.Transform:
         scale=(recipe.crop_scale_min, 1.0),
         ratio=(1 / recipe.crop_ratio_max, recipe.crop_ratio_max),
     )
+
+
+# Share of the views that are turned and scaled where they are framed whole. The others lie as inspection sees them: a
+# network that had seen every picture smaller, and padded, took the whole ones for defective.
+_MOVED = 0.5
 
 
 class _QuarterTurn(v2.Transform):  # type: ignore[misc]  # torchvision ships no types
