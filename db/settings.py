@@ -9,6 +9,7 @@ A setting with `repr=False` holds a password: it is never printed, not even wher
 import os
 from functools import cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
         description="`redis://…`. Empty: no queue, `scan` inspects in its own process.",
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`: where a worker runs the network.")
-    runtime: str = Field(
+    runtime: Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8"] = Field(  # vision/runtimes.py has their names
         "auto",
         description="`auto`, `torch`, `torch-bf16`, `onnx` or `onnx-int8`: what a worker computes with. "
         "`auto`: the fastest that was accepted for the model.",

@@ -57,7 +57,11 @@ def leaking_words(leaking: int | None, images: int) -> str:
     return f"leaking: {leaking} of {images} test images have a twin in training"
 
 
-_WORDS: dict[Kind, str] = {"same bytes": "of the same bytes", "near twin": "near twins", "same group": "of one group"}
+_WORDS: dict[Kind, str] = {
+    "same bytes": "of the same bytes",
+    "near twin": "by a near twin",
+    "same group": "of one group",
+}
 
 
 def find_leaks(judged: Sequence[Sample], trained: Sequence[Sample], *, same_rule: bool) -> Leakage:

@@ -12,6 +12,7 @@ Where several runtimes may give the verdicts, each of them has scored the images
 that is lower than need be misses no more, and one that is higher alarms no more.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -208,12 +209,19 @@ def _costs(scored: Scored, cuts: Floats, targets: Targets) -> Floats:
 
 
 def _cuts(every: Sequence[Scored]) -> Floats:
-    """A limit below all scores, one half-way between each two neighbours, and one above all: sorted, within 0 to 1.
+    """A limit below all scores, one between each two neighbours, and one above all: sorted, within 0 to 1."""
+    distinct = np.unique(np.concatenate([scores for _, scores in every])).tolist()
+    between = [_half_way(low, high) for low, high in itertools.pairwise([*distinct, 1.0]) if low < high]
+    return np.unique([0.0, *between, *distinct[-1:]] if distinct[-1] == 1.0 else [0.0, *between])
 
-    Half-way, because another runtime's scores differ in their last digits.
+
+def _half_way(low: float, high: float) -> float:
+    """About half-way between two scores, in as few decimals as that takes: people read limits and type them.
+
+    Half-way, because another runtime's scores differ in their last digits; off by a quarter of the gap at most.
     """
-    distinct = np.unique(np.concatenate([scores for _, scores in every]))
-    return np.unique(np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2, [(distinct[-1] + 1) / 2]]))
+    digits = math.ceil(-math.log10((high - low) / 2))
+    return round((low + high) / 2, max(0, digits))
 
 
 def _most_review(every: Sequence[Scored], limits: Limits, targets: Targets) -> float:

@@ -38,7 +38,7 @@ def test_each_image_is_named_once_by_its_surest_sign_and_the_surest_first() -> N
         ("test/related", "train/4", "same group"),
     ]
     assert str(leakage) == (
-        "leaking: 3 of 4 test images have a twin in training (1 of the same bytes, 1 near twins, 1 of one group)"
+        "leaking: 3 of 4 test images have a twin in training (1 of the same bytes, 1 by a near twin, 1 of one group)"
     )
 
 

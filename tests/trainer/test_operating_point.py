@@ -26,6 +26,14 @@ def test_without_a_mistake_the_limit_lies_half_way_to_the_next_score() -> None:
     assert limits == Limits(pass_below=pytest.approx(0.6), fail_from=pytest.approx(0.6))
 
 
+def test_limits_have_no_more_decimals_than_the_gap_between_two_scores_takes() -> None:
+    truth, scores = scored([0.123712345678] * 59, [0.1] * 30 + [0.123512345678])
+    limits = propose(truth, scores, Targets(max_miss_rate=0.05))
+    assert limits.pass_below == 0.1236
+    far = propose(*scored([0.9] * 59, [0.0001] * 30), Targets(max_miss_rate=0.05))
+    assert far.pass_below == 0.5
+
+
 def test_one_defective_image_too_few_is_refused_with_the_number_it_takes() -> None:
     with pytest.raises(TargetRefused, match=r"58 defective validation images .* it takes 59"):
         propose(*scored([0.8] * 58, [0.1] * 30), Targets(max_miss_rate=0.05))

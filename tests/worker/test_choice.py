@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -17,6 +18,8 @@ from db.settings import Settings
 from tests.exports import ExportedModel
 from tests.rows import add_dataset, add_job, add_model, new_evaluation
 from tests.tampering import tampering
+from vision.runtimes import RUNTIMES
+from worker.choice import AUTO
 from worker.inspection import Inspector, from_settings
 
 
@@ -186,3 +189,7 @@ def test_a_worker_with_onnx_runtime_never_loads_torch(
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert used(engine, job) == {("onnxruntime", "fp32")}
+
+
+def test_the_setting_and_the_runtimes_have_the_same_names() -> None:
+    assert get_args(Settings.model_fields["runtime"].annotation) == (AUTO, *RUNTIMES)
