@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, String, cast, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, String, cast, func, literal, select, true, tuple_
 from sqlalchemy.orm import Session
 
 from db import audit, results, seals
@@ -151,10 +151,15 @@ class Verification:
                 says = f"Of {rows} rows of {name} from before the digests, {now} are there."
                 yield Misfit(what="verdicts" if name == _VERDICTS else name, says=says)
 
+    def _is_newer(self, name: str) -> ColumnElement[bool]:
+        """Whether a row of that table has to be reported: where there are older ones, by its id."""
+        floor = self._floors.get(name)
+        return true() if floor is None else Base.metadata.tables[name].c.id > floor
+
     def _unreported_records(self) -> Iterator[Misfit]:
         for name in seals.RECORDS:
             table = Base.metadata.tables[name]
-            newer = select(table.c.id).where(table.c.id > self._floors.get(name, 0)).order_by(table.c.id)
+            newer = select(table.c.id).where(self._is_newer(name)).order_by(table.c.id)
             for number in self.session.scalars(newer.execution_options(yield_per=1000)):
                 if number not in self._seen[name]:
                     says = f"{_WORDS[name].capitalize()} {number} was added without an event."
@@ -162,7 +167,7 @@ class Verification:
 
     def _unreported_verdicts(self) -> Iterator[Misfit]:
         """Verdicts that belong to no event: of a batch without one, or of a revision that is not their batch's."""
-        row, newer = InspectionResult, InspectionResult.id > self._floors.get(_VERDICTS, 0)
+        row, newer = InspectionResult, self._is_newer(_VERDICTS)
         reported = (
             select(AuditEvent.id)
             .where(

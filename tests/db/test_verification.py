@@ -121,6 +121,17 @@ TAMPERINGS = {
         "Operating point 77 was added without an event."
     ),
 }
+# What a service could do as well: nothing of it changes or removes a row.
+ADDITIONS = {
+    "INSERT INTO inspection_result (id, job_id, batch_id, revision, path, {copied}) "
+    "SELECT {id}, job_id, batch_id, 9, path, {copied} FROM inspection_result WHERE id = 4": (
+        "Job 1, revision 9: 1 verdict without an event, such as in batch 3."
+    ),
+    "INSERT INTO operating_point_approval (id, operating_point_id, approved_by, reason, account, approved_at) "
+    "SELECT {id}, 1, approved_by, reason, account, approved_at FROM operating_point_approval": (
+        "Approval {id} was added without an event."
+    ),
+}
 _COPIED = (
     "sha256, size, width, height, score, label, disposition, checkpoint_id, operating_point_id, engine, precision, "
     "device, worker, time"
@@ -149,6 +160,15 @@ def test_each_way_to_tamper_is_found_and_named(recorded: Engine) -> None:
                 assert found[0].endswith("does not say what it reports."), what
             session.rollback()
     assert said(recorded) == []
+
+
+@pytest.mark.parametrize("number", [0, -5])
+def test_what_was_added_under_a_number_that_is_never_drawn_is_named(recorded: Engine, number: int) -> None:
+    for what, sentence in ADDITIONS.items():
+        with recorded.execution_options(inspectq_writes=True).connect() as connection, Session(connection) as session:
+            assert session.execute(text(what.format(id=number, copied=_COPIED))).rowcount  # type: ignore[attr-defined]
+            assert sentence.format(id=number) in [misfit.says for misfit in misfits(session)], what
+            session.rollback()
 
 
 def test_verdicts_and_events_name_what_does_not_fit(recorded: Engine) -> None:
