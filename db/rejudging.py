@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Insert, Select, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db import audit, results
+from db import audit, jobs, results
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import Refused
@@ -94,6 +94,7 @@ def rejudge(session: Session, job: InspectionJob, point: OperatingPoint, *, acto
         judged=new.images,
         flipped=flipped,
         digest=new.digest,
+        **jobs.ledger(session, job.id).to_dict(),
     )
     return Rejudged(revision=revision, judged=new.images, flipped=flipped)
 

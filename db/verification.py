@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, String, cast, func, literal, select, true, tuple_
 from sqlalchemy.orm import Session
 
-from db import audit, results, seals
+from db import audit, ledgers, results, seals
 from db.models import AuditEvent, Base, Batch, Checkpoint, InspectionResult, ModelStatus
 from db.results import Sealed
+from db.standing import Standing
 
 _BATCHES_AT_ONCE = 16  # read with one question; some thousand verdicts in memory
 _FEW = 3  # images that are named
@@ -40,7 +41,7 @@ _Event = Row[int, str, str, dict[str, Any]]  # id, action, subject, details
 class Misfit:
     """Something that is not as it was recorded."""
 
-    what: str  # "verdicts", a record's table, "model file", or "triggers"
+    what: str  # "verdicts", a record's table, "job", "ledger", "event", "model file", or "triggers"
     says: str  # a sentence
     event: int | None = None  # the event that it does not fit; None where none reports it
     job: int | None = None
@@ -58,6 +59,8 @@ class Verification:
     _floors: dict[str, int] = field(default_factory=dict)  # table -> the newest id of those
     _seen: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # table -> ids that an event reports
     _rejudged: set[tuple[int, int]] = field(default_factory=set)  # (job, revision)
+    uneven: list[int] = field(default_factory=list)  # jobs whose images and verdicts do not add up
+    _standing: Standing = field(default_factory=Standing)
     _statuses: dict[str, str] = field(default_factory=dict)  # a model's digest -> what was decided of it last
 
     def misfits(self) -> Iterator[Misfit]:
@@ -76,9 +79,11 @@ class Verification:
         yield from self._unreported_records()
         yield from self._unreported_verdicts()
         yield from self._undecided_models()
+        yield from self._of_jobs()
 
     def _misfits_of(self, event: _Event, found: Mapping[int, Sequence[Mapping[Any, Any]]]) -> Iterator[Misfit]:
         details = event.details
+        self._standing.hear(event.id, event.action, event.subject, details)
         if event.action == audit.SEALS_BEGIN and not self._seen and not self.verdicts:
             self._floors = {table: _number(older["last"]) for table, older in details.items()}
             self.older = {table: _number(older["rows"]) for table, older in details.items()}
@@ -193,6 +198,17 @@ class Verification:
             if (job, revision) not in self._rejudged:
                 says = f"Job {job}, revision {revision}: {_many(verdicts)} without an event, such as in batch {batch}."
                 yield Misfit(what="verdicts", job=job, batch=batch, says=says)
+
+    def _of_jobs(self) -> Iterator[Misfit]:
+        for found in ledgers.of_every_job(self.session):
+            if not found.adds_up:
+                self.uneven.append(found.job)
+                says = f"Job {found.job}: its images and its verdicts do not add up."
+                yield Misfit(what="ledger", job=found.job, says=says)
+            told = self._standing.told.get(found.job)
+            older = found.job <= self._floors.get("inspection_job", -1)
+            for says in self._standing.differences(found, older=older):
+                yield Misfit(what="job", event=told and told.event, job=found.job, says=says)
 
     def _undecided_models(self) -> Iterator[Misfit]:
         for name, digest, status in self.session.execute(

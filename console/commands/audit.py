@@ -11,7 +11,7 @@ from console.exits import ExitCode
 from console.model_files import ModelFiles
 from console.options import FORMAT
 from console.tables import print_fields
-from db import audit, jobs, triggers
+from db import audit, triggers
 from db.audit import Chain
 from db.engine import Session, reading
 from db.schema import open_database
@@ -36,13 +36,12 @@ def verify(skip_model_files: bool, as_format: str) -> None:
     and the model files are hashed.
     """
     with reading(open_database(settings().effective_database_url)) as session:
-        chain, uneven = audit.verify(session), jobs.misfits(session)
+        chain = audit.verify(session)
         rows = Verification(session=session)
         files = ModelFiles(session=session, folder=settings().models_folder)
         found = one_after_the_other(
             _of_chain(chain),
             rows.misfits(),
-            _of_ledgers(uneven),
             () if skip_model_files else files.misfits(),
             _of_triggers(session),
         )
@@ -56,7 +55,7 @@ def verify(skip_model_files: bool, as_format: str) -> None:
         "records_that_fit": rows.records,
         "model_files_that_fit": None if skip_model_files else files.fit,
         "rows_older_than_digests": rows.older,
-        "jobs_that_do_not_add_up": uneven,
+        "jobs_that_do_not_add_up": rows.uneven,
         "misfits": len(named) + more,
         "does_not_fit": [misfit.says if as_format == "table" else asdict(misfit) for misfit in named],
     }
@@ -71,11 +70,6 @@ def _of_chain(chain: Chain) -> Iterator[Misfit]:
             "changed, removed or moved."
         )
         yield Misfit(what="event", event=chain.broken_at, says=says)
-
-
-def _of_ledgers(uneven: list[int]) -> Iterator[Misfit]:
-    for job in uneven:
-        yield Misfit(what="ledger", job=job, says=f"Job {job}: its images and its verdicts do not add up.")
 
 
 def _of_triggers(session: Session) -> Iterator[Misfit]:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from db import batches, jobs, operating_points, rejudging, results
 from db.engine import Engine, reading, writing
 from db.errors import Refused
+from db.ledgers import WORDS
 from db.models import AuditEvent, Checkpoint, Disposition, InspectionResult
 from tests.rows import add_job, claim_next, verdicts
 
@@ -94,6 +95,8 @@ def test_the_job_names_the_limits_that_count_and_the_chain_both(engine: Engine) 
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "job.rejudge")).one()
         assert (row.operating_point_id, row.revision) == (point, 2)
     assert len(event.details.pop("digest")) == 64
+    ledger = {word: event.details.pop(word) for word in WORDS}
+    assert ledger == {"submitted": 6, "pass": 1, "fail": 1, "review": 3, "unreadable": 1, "cancelled": 0}
     assert event.details == {"operating_point": point, "instead_of": 1, "revision": 2, "judged": 5, "flipped": 3}
 
 

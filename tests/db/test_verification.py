@@ -194,7 +194,7 @@ def test_a_later_claim_that_rows_are_older_than_the_digests_excuses_nothing(reco
         change(session, "added verdict 2, 7, 'c.jpg'")
         older = {"inspection_result": {"last": 99, "rows": 10}}
         audit.record(session, actor="inspectq", action=audit.SEALS_BEGIN, subject="database", **older)
-    assert said(recorded) == ["Job 1, revision 7: 1 verdict without an event, such as in batch 2."]
+    assert said(recorded)[0] == "Job 1, revision 7: 1 verdict without an event, such as in batch 2."
 
 
 def test_rows_of_before_the_digests_are_counted_and_new_ones_are_covered(database_url: str) -> None:
