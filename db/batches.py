@@ -374,11 +374,18 @@ def take_back_expired(session: Session) -> int:
         update(Batch)
         .where(
             Batch.state == BatchState.RUNNING,
-            or_(Batch.lease_until.is_(None), Batch.lease_until < database_now()),
+            _lease_is_over(),
             _has_active_job(),
         )
-        .values(_failed_it("its worker stopped renewing the lease")),
+        .values(_failed_it(_LEASE_IS_OVER)),
     )
+
+
+_LEASE_IS_OVER = "its worker stopped renewing the lease"
+
+
+def _lease_is_over() -> ColumnElement[bool]:
+    return or_(Batch.lease_until.is_(None), Batch.lease_until < database_now())
 
 
 def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> int:
@@ -486,6 +493,18 @@ def restart(session: Session, job: int) -> None:
     waiting = (Batch.job_id == job, Batch.state.in_((BatchState.PLANNED, BatchState.DISPATCHED)))
     anew = {"attempt": Batch.attempt + 1, "faults": 0, "waiting_since": None, "not_before": None, "note": None}
     session.execute(update(Batch).where(*waiting).values(state=BatchState.PLANNED, dispatched_at=None, **anew))
+
+
+def any_held(session: Session, job: int) -> bool:
+    """Whether a worker may still save a batch of the failed job. One whose lease has run out goes back, by arrow e.
+
+    The open batches stay locked until the end of the transaction: one that is being claimed just now is seen, too.
+    """
+    session.execute(select(Batch.id).where(Batch.job_id == job, in_state(*OPEN_BATCHES)).with_for_update())
+    running = (Batch.job_id == job, Batch.state == BatchState.RUNNING)
+    given_up = update(Batch).where(*running, _lease_is_over()).values(_failed_it(_LEASE_IS_OVER))
+    session.execute(given_up.execution_options(synchronize_session=False))
+    return session.scalar(select(Batch.id).where(*running).limit(1)) is not None
 
 
 def cancel(session: Session, job: int) -> int:

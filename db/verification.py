@@ -208,7 +208,7 @@ class Verification:
             told = self._standing.told.get(found.job)
             older = found.job <= self._floors.get("inspection_job", -1)
             for says in self._standing.differences(found, older=older):
-                yield Misfit(what="job", event=told and told.event, job=found.job, says=says)
+                yield Misfit(what="job", event=told.event if told else None, job=found.job, says=says)
 
     def _undecided_models(self) -> Iterator[Misfit]:
         for name, digest, status in self.session.execute(
