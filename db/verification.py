@@ -41,7 +41,7 @@ _Event = Row[int, str, str, dict[str, Any]]  # id, action, subject, details
 class Misfit:
     """Something that is not as it was recorded."""
 
-    what: str  # "verdicts", a record's table, "job", "ledger", "event", "model file", or "triggers"
+    what: str  # "verdicts", a record's table, "job", "ledger", "event", "model file", or "definition"
     says: str  # a sentence
     event: int | None = None  # the event that it does not fit; None where none reports it
     job: int | None = None
