@@ -5,10 +5,12 @@ Not from `v_job_ledger`: whoever checks what is recorded must not ask a view tha
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, String, and_, case, func, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
+from db.careful import moment
 from db.models import OPEN_BATCHES, Batch, BatchState, Disposition, InspectionJob, InspectionResult, JobState, in_state
 
 _ENDED = frozenset(state.value for state in (JobState.DONE, JobState.CANCELLED, JobState.FAILED))
@@ -23,6 +25,8 @@ class Counted:
     state: str  # as it is written, whether there is such a state or not
     revision: int
     operating_point: int
+    reason: str | None
+    finished_at: datetime | None  # None also where what is written there is no time
     ledger: dict[str, int]  # by WORDS
     open: int  # images of batches that nobody has finished; a failed job may have some
     uneven: int  # batches that are done and have not one verdict for each of their images
@@ -53,6 +57,8 @@ def of_every_job(session: Session) -> Iterator[Counted]:
             type_coerce(job.state, String).label("state"),
             job.revision,
             job.operating_point_id,
+            job.state_reason,
+            type_coerce(job.finished_at, String).label("finished_at"),
             job.submitted,
             *(number.label(f"n_{word}") for word, number in counted.items()),
             _images(Batch.state == BatchState.CANCELLED).label("n_cancelled"),
@@ -70,6 +76,8 @@ def of_every_job(session: Session) -> Iterator[Counted]:
             state=found["state"],
             revision=found["revision"],
             operating_point=found["operating_point_id"],
+            reason=found["state_reason"],
+            finished_at=moment(found["finished_at"]),
             ledger={word: found[word if word == "submitted" else f"n_{word}"] for word in WORDS},
             open=found["open"],
             uneven=found["uneven"],

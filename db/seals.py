@@ -29,6 +29,7 @@ class Record:
     table: str
     parts: tuple[tuple[str, str], ...] = ()
     changing: frozenset[str] = frozenset()  # the columns that may change; no digest covers them
+    made_at: str | None = "created_at"  # when it was written, by the database's clock
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -41,10 +42,10 @@ RECORDS = {
     record.table: record
     for record in (
         Record(table="dataset_snapshot"),
-        Record(table="training_run"),
+        Record(table="training_run", made_at=None),
         Record(table="checkpoint", changing=frozenset({"status"})),
         Record(table="operating_point"),
-        Record(table="operating_point_approval"),
+        Record(table="operating_point_approval", made_at="approved_at"),
         Record(
             table="evaluation",
             parts=tuple((part, "evaluation_id") for part in ("class_metric", "confusion_cell", "evaluation_score")),
@@ -52,6 +53,7 @@ RECORDS = {
         Record(table="runtime_parity"),
         Record(
             table="inspection_job",
+            made_at="submitted_at",
             changing=frozenset(
                 {
                     "operating_point_id",

@@ -6,9 +6,10 @@ before these figures were in them tell less, and are believed as far as they go.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
-from db import audit
+from db import audit, moments
 from db.ledgers import WORDS, Counted
 from db.models import OPEN_JOBS, JobState
 
@@ -16,6 +17,23 @@ ENDS = {"job.done": JobState.DONE, "job.cancel": JobState.CANCELLED, "job.failed
 _STATES = tuple(JobState)
 _OPEN = "open"  # pending, planning or running: what comes between submission and end is no event
 _MOVES = ("pass", "fail", "review")  # where another limit puts an image
+
+
+class Event(Protocol):
+    """An event of the chain."""
+
+    @property
+    def id(self) -> Any: ...
+    @property
+    def time(self) -> Any: ...
+    @property
+    def actor(self) -> Any: ...
+    @property
+    def action(self) -> Any: ...
+    @property
+    def subject(self) -> Any: ...
+    @property
+    def details(self) -> Any: ...
 
 
 @dataclass(kw_only=True)
@@ -26,6 +44,8 @@ class Told:
     revision: int | None = None
     state: str | None = None
     ledger: dict[str, int] = field(default_factory=dict)  # at its end; fewer words from older events
+    ended_at: datetime | None = None
+    reason: str | None = None  # why it ended so
     event: int | None = None  # the newest that says something of it
 
 
@@ -35,22 +55,25 @@ class Standing:
 
     told: dict[int, Told] = field(default_factory=dict)
 
-    def hear(self, event: int, action: str, subject: str, details: dict[str, Any]) -> None:
+    def hear(self, event: Event) -> None:
         """Raises ValueError, KeyError or TypeError where the event does not say what it should."""
+        action, details = event.action, event.details
         if action not in (*ENDS, "job.submit", "job.retry", audit.RESULTS_REJUDGED):
             return
-        job = self.told.setdefault(int(subject.removeprefix("job:")), Told())
-        job.event = event
+        job = self.told.setdefault(int(event.subject.removeprefix("job:")), Told())
+        job.event = event.id
         if action == "job.submit":
             job.operating_point, job.revision, job.state = details.get("operating_point"), 1, _OPEN
         elif action == "job.retry":
             job.revision, job.state, job.ledger = details.get("revision", job.revision), _OPEN, {}
+            job.ended_at = job.reason = None
         elif action == audit.RESULTS_REJUDGED:
             job.operating_point, job.revision = details["operating_point"], details["revision"]
             kept = {word: number for word, number in job.ledger.items() if word not in _MOVES}
             job.ledger = kept | _ledger(details)
         else:
-            job.state, job.ledger = ENDS[action].value, _ledger(details)
+            job.state, job.ledger, job.ended_at = ENDS[action].value, _ledger(details), event.time
+            job.reason = f"cancelled by {event.actor}" if action == "job.cancel" else details.get("reason")
 
     def differences(self, found: Counted, *, older: bool) -> Iterator[str]:
         """What of the job's rows is not as the events say; a sentence each.
@@ -73,6 +96,11 @@ class Standing:
         if found.otherwise:
             says = f"{job} says that it is judged by operating point {found.operating_point}"
             yield f"{says}, but {found.otherwise} of its verdicts are by another."
+        if told.reason not in (None, found.reason):
+            yield f"{job} says of its end {found.reason!r}, but the event of it {told.reason!r}."
+        if told.ended_at is not None and not moments.is_near(found.finished_at, told.ended_at):
+            says = found.finished_at.isoformat() if found.finished_at else "no time"
+            yield f"{job} says that it ended at {says}, but its event is of {told.ended_at.isoformat()}."
         if words := list(_moved(found, told)):
             yield f"{job}: the event of its end counts other images than there are: {', '.join(words)}."
 

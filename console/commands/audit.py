@@ -49,7 +49,8 @@ def verify(skip_model_files: bool, as_format: str) -> None:
         more = sum(1 for _ in found)
     fields = {
         "events": chain.events,
-        "chain": "whole" if chain.broken_at is None else f"broken at event {chain.broken_at}",
+        "chain": chain.words,
+        "chain_breaks": chain.breaks,
         "newest_digest": chain.newest,
         "verdicts_that_fit": rows.verdicts,
         "records_that_fit": rows.records,

@@ -55,6 +55,12 @@ CHANGES = {
     ],
     "UPDATE inspection_job SET revision = 1 WHERE id = 1": ["Job 1 is at revision 1, but by the events at 2."],
     "UPDATE inspection_job SET state = 'done' WHERE id = 2": ["Job 2 is done, but by the events it is cancelled."],
+    "UPDATE inspection_job SET state_reason = 'cancelled by bob' WHERE id = 2": [
+        "Job 2 says of its end 'cancelled by bob', but the event of it 'cancelled by anna'."
+    ],
+    "UPDATE inspection_job SET state_reason = 'no folder' WHERE id = 3": [
+        "Job 3 says of its end 'no folder', but the event of it 'no model'."
+    ],
     "UPDATE inspection_job SET state = 'cancelled' WHERE id = 1": ["Job 1 is cancelled, but by the events it is done."],
     "UPDATE inspection_job SET state = 'running' WHERE id = 1": ["Job 1 is running, but by the events it is done."],
     "UPDATE inspection_job SET state = 'done', submitted = 2 WHERE id = 3": [
@@ -99,6 +105,12 @@ def test_each_change_of_a_job_that_is_no_event_is_named(undone: Session) -> None
                 assert undone.execute(text(statement)).rowcount  # type: ignore[attr-defined]
             assert said(undone) == sentences, change
             point.rollback()
+
+
+def test_an_end_that_was_dated_back_is_named(undone: Session) -> None:
+    undone.execute(text("UPDATE inspection_job SET finished_at = '2020-01-01 00:00:00.000000' WHERE id = 1"))
+    (only,) = said(undone)
+    assert only.startswith("Job 1 says that it ended at 2020-01-01T00:00:00+00:00, but its event is of ")
 
 
 def test_a_state_that_there_is_not_is_named(undone: Session) -> None:
