@@ -16,7 +16,7 @@ A fault counts: from the first on a batch is decoded under guard, and too many f
 Waiting is not a fault of the batch; it ends when the storage is back, or after hours.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -300,9 +300,12 @@ def renew(session: Session, token: str, held: Collection[int], *, lease_seconds:
     return set(renewed)
 
 
-def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
+def finish(
+    session: Session, held: Claim, rows: Sequence[NewResult], *, versions: Mapping[str, str] | None = None
+) -> bool:
     """Arrow d: all results, an event with their digest, and `done` in one transaction.
 
+    `versions`: of the code that gave the results, for the event.
     False: the lease was lost, nothing is written.
     A lease that ran out but that nobody took may still finish: the token decides, not the time.
     Raises ValueError where the rows are not exactly one per path of the batch.
@@ -323,6 +326,7 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
         revision=held.revision,
         images=added.images,
         digest=added.digest,
+        **({"versions": dict(versions)} if versions else {}),
     )
     return True
 
