@@ -8,6 +8,7 @@ from console.evidence.facts import (
     comparison_facts,
     evaluation_facts,
     event_facts,
+    leakage_words,
     model_facts,
     point_facts,
     submission_facts,
@@ -33,10 +34,12 @@ def fields(lineage: Lineage) -> dict[str, Any]:
         "image": {name: getattr(found.verdict, name) for name in ("path", "sha256", "size", "width", "height")},
         "operating_point": {
             **point_facts(found.point),
-            "approved_by_then": approved_by_then(found.point, found.verdict),
+            "approved_by_then": approved_by_then(found),
+            "approval_event": found.approval and found.approval.id,
         },
         "model": model_facts(found.checkpoint),
         "evaluations": [evaluation_facts(row) for row in found.evaluations],
+        "later_evaluations": [evaluation_facts(row) for row in found.later_evaluations],
         "runtime": {
             "runtime": found.runtime,
             "engine": found.origin.engine,
@@ -124,10 +127,12 @@ def _limits(found: Lineage) -> list[str]:
         + (f", proposed by {point.proposed_by}" if point.proposed_by else "")
         + (f", read off evaluation e{point.evaluation_id}" if point.evaluation_id else "")
     ]
-    if not approved_by_then(point, found.verdict):
+    if not approved_by_then(found):
         lines.append(f"{UNAPPROVED} when the verdict was given")
     if approval is not None:
         lines.append(f"approved by {approval.approved_by} on {approval.approved_at.isoformat()}: {approval.reason}")
+        if found.approval is None:
+            lines.append("NO EVENT reports this approval: see inspectq audit verify")
     return lines
 
 
@@ -157,13 +162,20 @@ def _model(found: Lineage) -> list[str]:
 
 
 def _evaluations(found: Lineage) -> list[str]:
+    since = [
+        f"made later: e{row.id}, {row.engine} {row.precision}, {row.split} of {row.dataset.root}, "
+        f"{row.created_at.isoformat()}"
+        for row in found.later_evaluations
+    ]
     if not found.evaluations:
-        return ["NOT EVALUATED on images that it has not learned from"]
+        when = " when the verdict was given" if since else ""
+        return [f"NOT EVALUATED on images that it has not learned from{when}", *since]
     lines = []
     for row in found.evaluations:
         lines += [
             f"e{row.id}, {row.engine} {row.precision} on {row.device}: {row.images} images, {row.split} of "
             f"{row.dataset.root}, defective from a score of {row.threshold!r}, {row.created_at.isoformat()}",
+            f"  {leakage_words(row)}",
             f"  missed defective parts  {_rate(row, 'miss_rate')}",
             f"  false alarms            {_rate(row, 'false_alarm_rate')}",
             f"  accuracy                {_rate(row, 'accuracy')}",
@@ -173,7 +185,7 @@ def _evaluations(found: Lineage) -> list[str]:
         lines.append("none of these is of the runtime that gave the verdict")
     if {found.point.pass_below, found.point.fail_from} != {found.evaluations[0].threshold}:
         lines.append(f"what the verdict's own limits make of these images: inspectq threshold show {found.point.id}")
-    return lines
+    return lines + since
 
 
 def _runtime(found: Lineage) -> list[str]:
@@ -194,14 +206,19 @@ def _runtime(found: Lineage) -> list[str]:
 def _code(found: Lineage) -> list[str]:
     versions = _code_versions(found)
     evaluated = f", evaluation {versions['evaluation']}" if versions["evaluation"] else ""
-    return [f"inspectq: training {versions['training']}{evaluated}; the worker's version is not recorded"]
+    worker = "; the worker's version is not recorded"
+    if versions["worker"]:
+        worker = f", worker {versions['worker']} ({_words(versions['worker_libraries'])})"
+    return [f"inspectq: training {versions['training']}{evaluated}{worker}"]
 
 
-def _code_versions(found: Lineage) -> dict[str, str | None]:
+def _code_versions(found: Lineage) -> dict[str, Any]:
+    of_worker = dict(found.added.details.get("versions") or {}) if found.added else {}
     return {
         "training": found.checkpoint.training_run.code_version,
         "evaluation": found.evaluations[0].code_version if found.evaluations else None,
-        "worker": None,  # no result stores it
+        "worker": of_worker.pop("inspectq", None),  # None of before its events told
+        "worker_libraries": of_worker,
         "this": version("inspectq"),
     }
 

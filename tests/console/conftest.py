@@ -21,6 +21,7 @@ from trainer.metrics import compute_metrics
 from trainer.recording import measured
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+VERSIONS = {"inspectq": "0.1", "torch": "2.9", "pillow": "12"}
 CLASSES = ("defective", "ok")
 
 
@@ -163,7 +164,7 @@ class Rows:
                 claim = batches.claim(session, message.batch, message.attempt, worker="w1", lease_seconds=60)
                 assert claim is not None
                 rows = [_result(by_path[path], claim) for path in claim.paths]
-                assert batches.finish(session, claim, rows)
+                assert batches.finish(session, claim, rows, versions=VERSIONS)
         with writing(self.engine) as session:
             for ready in jobs.ready_to_finish(session):
                 jobs.finish(session, ready)
@@ -178,6 +179,7 @@ class Rows:
         twins: int = 0,
         split: str = "test",
         own: bool = False,
+        leaking: int | None = None,
     ) -> int:
         """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
         scored = [image for image in images if image.score is not None]
@@ -192,6 +194,7 @@ class Rows:
             precision="fp32",
             device="cpu",
             unreadable=len(images) - len(scored),
+            leaking=leaking,
             code_version="1",
             **measured(metrics),
             scores=[{**asdict(image), "reason_code": "truncated" if image.score is None else None} for image in images],

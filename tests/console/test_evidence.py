@@ -16,15 +16,17 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from console.evidence.check import entry
 from console.evidence.checksums import checksum_line
 from console.exits import ExitCode
-from db import jobs
+from db import jobs, operating_points
 from db.engine import Engine, writing
 from db.paths import to_text
 from db.schema import open_database
 from tests.console.shell import Said, type_here
+from tests.tampering import tampering
 
 Type = Callable[..., Said]
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -127,7 +129,8 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
         "missed defective parts  60.00%, with 95% confidence 26.24% to 87.84%",
         "defective, judged ok: 6",
         "make of these images: inspectq threshold show 2",
-        "the worker's version is not recorded",
+        "whether its images have twins in training was not told",
+        "evaluation 1, worker 0.1 (torch 2.9, pillow 12)",
         f"m.keller  job.submit job:{lot}",
     ):
         assert words in said.out, words
@@ -146,6 +149,7 @@ def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> N
         "operating_point",
         "model",
         "evaluations",
+        "later_evaluations",
         "runtime",
         "worker",
         "batch",
@@ -163,7 +167,8 @@ def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> N
     (evaluation,) = found["evaluations"]
     assert evaluation["miss_rate_lcl"] < evaluation["miss_rate"] == 0.6 < evaluation["miss_rate_ucl"]
     assert sum(cell["images"] for cell in evaluation["confusion_matrix"]) == 30
-    assert found["code_version"]["worker"] is None
+    assert found["code_version"]["worker"] == "0.1"
+    assert found["code_version"]["worker_libraries"] == {"torch": "2.9", "pillow": "12"}
     assert found["audit_events"][-1]["action"] == "job.done"
 
 
@@ -178,6 +183,34 @@ def test_an_unreadable_image_is_traced_and_unapproved_limits_are_called_so(
     nobody = typed("trace", job, "nobody.jpg")
     assert (nobody.code, nobody.out) == (ExitCode.WRONG_USAGE, "")
     assert f"inspectq results {job}" in nobody.err
+
+
+def test_a_trace_tells_apart_what_was_known_when_the_verdict_was_given_and_what_came_later(
+    typed: Type, rows: Any, lot: int, images: Path
+) -> None:
+    judged = [rows.Judged(path=f"{n}.jpg", actual=CLASS[n % 3], score=SCORE[n % 5]) for n in range(9)]
+    rows.add_evaluation(1, images / "line-1", judged, leaking=3)
+    found = typed("trace", lot, "line-2/gone.jpg", "--format", "json").json
+    assert [row["evaluation"] for row in found["evaluations"]] == ["e1"]
+    assert [row["evaluation"] for row in found["later_evaluations"]] == ["e2"]
+    assert "made later: e2, torch fp32, test of " in typed("trace", lot, "line-2/gone.jpg").out
+    again = rows.add_job(images, [rows.Verdict(path="line-2/gone.jpg", score=None, reason="vanished")])
+    assert "LEAKING: 3 of 9 images have a twin in training" in typed("trace", again, "line-2/gone.jpg").out
+
+
+def test_an_approval_counts_from_its_event_on_whatever_its_row_says(typed: Type, rows: Any, images: Path) -> None:
+    job = made(rows, images, limits=(0.5, 0.5))
+    with writing(rows.engine) as session:
+        point = operating_points.get(session, 1)
+        operating_points.approve(session, point, by="Q. Engineer", reason="Late.", account="test")
+    with tampering(rows.engine) as session:
+        session.execute(text("UPDATE operating_point_approval SET approved_at = '2026-01-01 00:00:00.000000'"))
+    said = typed("trace", job, "line-2/gone.jpg")
+    assert "UNAPPROVED when the verdict was given" in said.out
+    assert "approved by Q. Engineer on 2026-01-01" in said.out
+    with tampering(rows.engine) as session:
+        session.execute(text("DELETE FROM audit_event WHERE action = 'threshold.approve'"))
+    assert "NO EVENT reports this approval" in typed("trace", job, "line-2/gone.jpg").out
 
 
 def test_a_bundle_is_checked_with_standard_tools_and_names_what_was_altered(
