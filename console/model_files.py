@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db import checkpoints, runtimes
 from db.engine import Session
-from db.verification import Misfit
+from db.misfits import Misfit
 from vision.runtimes import EXPORTED, REFERENCE, file_of
 
 WHAT = "model file"

@@ -30,6 +30,9 @@ class Unreadable:
         return f"Row {self.id} of {self.table} cannot be read."
 
 
+Found = Row[*tuple[Any, ...]] | Unreadable
+
+
 def is_malformed(error: Exception) -> bool:
     """Whether a value of a row is to blame, and not the service, whose answer would be the same for every row."""
     if isinstance(error, DBAPIError):
@@ -41,7 +44,7 @@ def is_malformed(error: Exception) -> bool:
 
 def rows(
     session: Session, query: Select[*tuple[Any, ...]], key: ColumnElement[int], *, at_once: int = _AT_ONCE
-) -> Iterator[Row[*tuple[Any, ...]] | Unreadable]:
+) -> Iterator[Found]:
     """The rows of the query, which selects `key`, an id, in the order of that. The session must stay open meanwhile."""
     last: int | None = None
     while True:
@@ -61,9 +64,7 @@ def rows(
         last = numbers[-1]
 
 
-def _row(
-    session: Session, query: Select[*tuple[Any, ...]], key: ColumnElement[int], number: int
-) -> Row[*tuple[Any, ...]] | Unreadable:
+def _row(session: Session, query: Select[*tuple[Any, ...]], key: ColumnElement[int], number: int) -> Found:
     try:
         return session.execute(query).one()
     except (*_MALFORMED, DBAPIError) as error:

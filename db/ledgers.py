@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, String, and_, case, func, select, type_coerce
+from sqlalchemy import ColumnElement, String, and_, case, func, select, true, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from db.careful import moment
@@ -42,8 +42,8 @@ class Counted:
         return self.ledger["submitted"] == images + left
 
 
-def of_every_job(session: Session) -> Iterator[Counted]:
-    """Every job in the order of the ids. Reads all verdicts once; the session must stay open meanwhile."""
+def of_every_job(session: Session, *, only: int | None = None) -> Iterator[Counted]:
+    """Every job in the order of the ids, or that one. Reads their verdicts once; the session must stay open."""
     row, other, job = InspectionResult, aliased(InspectionResult), InspectionJob
     newest = select(func.max(other.revision)).where(other.job_id == row.job_id, other.path == row.path)
     counted = {
@@ -67,6 +67,7 @@ def of_every_job(session: Session) -> Iterator[Counted]:
             func.coalesce(func.sum(case((otherwise, 1), else_=0)), 0).label("otherwise"),
         )
         .outerjoin(row, and_(row.job_id == job.id, row.revision == newest.correlate(row).scalar_subquery()))
+        .where(true() if only is None else job.id == only)
         .group_by(job.id)
         .order_by(job.id)
     )

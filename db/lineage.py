@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, String, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from db import audit, evaluations, jobs, operating_points, runtimes
@@ -161,13 +161,26 @@ def subjects(job: InspectionJob, checkpoint: Checkpoint) -> set[str]:
     return {f"job:{job.id}", f"model:{checkpoint.digest}"}
 
 
-def events(session: Session, about: Iterable[str]) -> Iterator[tuple[AuditEvent, str]]:
-    """(event, the digest of the one before it in the chain), oldest first. The session must stay open meanwhile."""
+def previous_digest() -> ColumnElement[str]:
+    """Of an event: the digest of the one before it in the chain."""
     before = aliased(AuditEvent)
-    previous = (
-        select(before.digest).where(before.id < AuditEvent.id).order_by(before.id.desc()).limit(1).scalar_subquery()
-    )
-    query = _events(about).add_columns(func.coalesce(previous, audit.FIRST)).order_by(AuditEvent.id)
+    previous = select(before.digest).where(before.id < AuditEvent.id).order_by(before.id.desc()).limit(1)
+    return func.coalesce(previous.scalar_subquery(), audit.FIRST)
+
+
+def concerning(about: Iterable[str], *, batches_of: int | None = None) -> ColumnElement[bool]:
+    """Whether an event is about one of these, or reports the verdicts of a batch of that job."""
+    theirs: CompoundSelect[int] | Select[int] = select(AuditEvent.id).where(AuditEvent.subject.in_(sorted(about)))
+    if batches_of is not None:
+        batch = literal("batch:") + cast(Batch.id, String)
+        added = select(AuditEvent.id).join(Batch, AuditEvent.subject == batch).where(Batch.job_id == batches_of)
+        theirs = union_all(theirs, added.where(AuditEvent.action == audit.RESULTS_ADDED))
+    return AuditEvent.id.in_(theirs)
+
+
+def events(session: Session, which: ColumnElement[bool]) -> Iterator[tuple[AuditEvent, str]]:
+    """(event, the digest of the one before it in the chain), oldest first. The session must stay open meanwhile."""
+    query = select(AuditEvent).where(which).add_columns(previous_digest()).order_by(AuditEvent.id)
     for event, digest in session.execute(query.execution_options(yield_per=_FETCH_ROWS)):
         yield event, str(digest)
 

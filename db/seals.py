@@ -7,7 +7,7 @@ of one table count in the order of their ids, as the name of the table and the a
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -114,19 +114,29 @@ def seal(session: Session, table: str, number: int) -> list[Any]:
 
 def digest_of(session: Session, table: str, number: int) -> str | None:
     """The digest of a record with its parts; None where it is not there. Raises KeyError for what is no record."""
-    record, digest = RECORDS[table], Digest()
-    if not _add(session, digest, table, "id", number, record.fixed):
-        return None
-    for part, names_record in record.parts:
-        _add(session, digest, part, names_record, number, Base.metadata.tables[part].columns.keys())
+    digest = Digest()
+    for name, columns, rows in contents(session, table, number):
+        if not digest.add(name, columns, rows) and name == table:
+            return None
     return digest.hex
 
 
-def _add(session: Session, digest: Digest, name: str, key: str, number: int, columns: Iterable[str]) -> int:
-    table, names = Base.metadata.tables[name], sorted(columns)
-    query = select(*(table.c[column] for column in names)).where(table.c[key] == number).order_by(table.c.id)
-    rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings()
-    return digest.add(name, names, rows)
+def contents(
+    session: Session, table: str, number: int
+) -> Iterator[tuple[str, Sequence[str], Iterable[Mapping[Any, Any]]]]:
+    """What the digest of a record covers: of its own table and those of its parts the name, the columns, the rows."""
+    record = RECORDS[table]
+    wanted = [(table, "id", record.fixed)]
+    wanted += [(part, key, tuple(Base.metadata.tables[part].columns.keys())) for part, key in record.parts]
+    for name, key, columns in wanted:
+        rows, names = Base.metadata.tables[name], sorted(columns)
+        query = select(*(rows.c[column] for column in names)).where(rows.c[key] == number).order_by(rows.c.id)
+        yield name, names, session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings()
+
+
+def encoded(columns: Sequence[str], row: Mapping[Any, Any]) -> str:
+    """A row as a digest covers it."""
+    return _encode(_without_null(columns, row))
 
 
 @lru_cache(maxsize=16)  # a batch's verdicts have one time

@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session
 
 from db import audit, careful, ledgers, moments, results, seals
 from db.careful import Unreadable
+from db.ledgers import Counted
+from db.misfits import WORDS, Misfit, difference, unreported_record, unreported_verdicts
 from db.models import AuditEvent, Base, Batch, Checkpoint, ModelStatus
 from db.results import Sealed
 from db.standing import Standing
@@ -26,31 +28,8 @@ _VERDICTS = "inspection_result"
 _RESULTS = Base.metadata.tables[_VERDICTS]
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 
-# A table's records, as a person calls them.
-_WORDS = {
-    "dataset_snapshot": "data set",
-    "training_run": "training run",
-    "checkpoint": "model",
-    "operating_point": "operating point",
-    "operating_point_approval": "approval",
-    "evaluation": "evaluation",
-    "runtime_parity": "runtime comparison",
-    "inspection_job": "job",
-}
-
 _Event = Row[*tuple[Any, ...]]  # id, time, actor, action, subject, details
 _Verdict = Mapping[Any, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Misfit:
-    """Something that is not as it was recorded."""
-
-    what: str  # "verdicts", a record's table, "job", "ledger", "event", "row", "model file", or "definition"
-    says: str  # a sentence
-    event: int | None = None  # the event that it does not fit; None where none reports it
-    job: int | None = None
-    batch: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -58,21 +37,30 @@ class Verification:
     """Reads everything once, by iterating over `misfits`; the counts are complete afterwards."""
 
     session: Session
+    with_revisions: bool = True  # that were judged anew: each is as large as its job
     verdicts: int = 0  # read and found to fit their digests
     records: int = 0  # evaluations, limits, models …, likewise
     older: dict[str, int] = field(default_factory=dict)  # table -> rows that were there before the digests
     uneven: list[int] = field(default_factory=list)  # jobs whose images and verdicts do not add up
-    _floors: dict[str, int] = field(default_factory=dict)  # table -> the newest id of those
-    _seen: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # table -> ids that an event reports
-    _rejudged: set[tuple[int, int]] = field(default_factory=set)  # (job, revision)
-    _standing: Standing = field(default_factory=Standing)
+    floors: dict[str, int] = field(default_factory=dict)  # table -> the newest id of those
+    seen: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # table -> ids that an event reports
+    rejudged: set[tuple[int, int]] = field(default_factory=set)  # (job, revision)
+    standing: Standing = field(default_factory=Standing)
     _statuses: dict[str, str] = field(default_factory=dict)  # a model's digest -> what was decided of it last
 
     def misfits(self) -> Iterator[Misfit]:
         """What does not fit: first along the events, then what no event reports."""
-        row, order = AuditEvent, moments.Order()
+        row = AuditEvent
         query = select(row.id, row.time, row.actor, row.action, row.subject, row.details)
-        events = careful.rows(self.session, query, row.__table__.c.id)
+        yield from self.along(careful.rows(self.session, query, row.__table__.c.id))
+        yield from self._of_older_rows()
+        yield from self._unreported()
+        yield from self._undecided_models()
+        yield from self._of_jobs()
+
+    def along(self, events: Iterator[_Event | Unreadable]) -> Iterator[Misfit]:
+        """What these events report and that is not as they report it."""
+        order = moments.Order()
         while some := list(islice(events, _BATCHES_AT_ONCE)):
             whole = [event for event in some if not isinstance(event, Unreadable)]
             found = self._verdicts_of([event for event in whole if event.action == audit.RESULTS_ADDED])
@@ -83,10 +71,6 @@ class Verification:
                 if says := order.broken_by(event.id, event.time):
                     yield Misfit(what="event", event=event.id, says=says)
                 yield from self._misfits_of(event, found)
-        yield from self._of_older_rows()
-        yield from self._unreported()
-        yield from self._undecided_models()
-        yield from self._of_jobs()
 
     def _misfits_of(self, event: _Event, found: Mapping[int, Sequence[_Verdict]]) -> Iterator[Misfit]:
         try:
@@ -96,9 +80,9 @@ class Verification:
 
     def _of_event(self, event: _Event, found: Mapping[int, Sequence[_Verdict]]) -> Iterator[Misfit]:
         details = event.details
-        self._standing.hear(event)
-        if event.action == audit.SEALS_BEGIN and not self._seen and not self.verdicts:
-            self._floors = {table: _number(older["last"]) for table, older in details.items()}
+        self.standing.hear(event)
+        if event.action == audit.SEALS_BEGIN and not self.seen and not self.verdicts:
+            self.floors = {table: _number(older["last"]) for table, older in details.items()}
             self.older = {table: _number(older["rows"]) for table, older in details.items()}
         elif event.action == audit.RESULTS_ADDED:
             yield from self._of_batch(event, found.get(event.id))
@@ -140,8 +124,8 @@ class Verification:
         if wrong := list(careful.unreadable(self.session, _RESULTS, of_batch)):
             yield from (Misfit(what="row", event=event.id, job=job, batch=batch, says=str(row)) for row in wrong)
             return
-        difference = "cannot be digested" if now is None else _difference(now, then)
-        says = f"Batch {batch} of job {job}: {difference}{self._which(batch, rows)}."
+        how = "cannot be digested" if now is None else difference(now, then)
+        says = f"Batch {batch} of job {job}: {how}{self._which(batch, rows)}."
         yield Misfit(what="verdicts", event=event.id, job=job, batch=batch, says=says)
 
     def _readable(self, where: Any) -> Iterator[_Verdict]:
@@ -165,7 +149,9 @@ class Verification:
 
     def _of_revision(self, event: _Event) -> Iterator[Misfit]:
         job, revision = _number_in(event.subject), _number(event.details["revision"])
-        self._rejudged.add((job, revision))
+        self.rejudged.add((job, revision))
+        if not self.with_revisions:
+            return
         of_revision, times = and_(_RESULTS.c.job_id == job, _RESULTS.c.revision == revision), moments.Span()
         now = self._sealed(times.over(self._readable(of_revision)))
         then = Sealed(images=event.details["judged"], digest=event.details["digest"])
@@ -177,14 +163,14 @@ class Verification:
         if wrong := list(careful.unreadable(self.session, _RESULTS, of_revision)):
             yield from (Misfit(what="row", event=event.id, job=job, says=str(row)) for row in wrong)
             return
-        difference = "cannot be digested" if now is None else _difference(now, then)
-        says = f"Job {job}, judged anew as revision {revision}: {difference}."
+        how = "cannot be digested" if now is None else difference(now, then)
+        says = f"Job {job}, judged anew as revision {revision}: {how}."
         yield Misfit(what="verdicts", event=event.id, job=job, says=says)
 
     def _of_record(self, event: _Event, table: str, number: int, digest: str) -> Iterator[Misfit]:
-        record, word = seals.RECORDS[table], _WORDS[table].capitalize()
+        record, word = seals.RECORDS[table], WORDS[table].capitalize()
         job = number if table == "inspection_job" else None
-        self._seen[table].add(number)
+        self.seen[table].add(number)
         try:
             now = seals.digest_of(self.session, table, number)
         except Exception as error:
@@ -217,36 +203,33 @@ class Verification:
     def _of_older_rows(self) -> Iterator[Misfit]:
         for name, rows in self.older.items():
             table = Base.metadata.tables[name]
-            counted = select(func.count()).select_from(table).where(table.c.id <= self._floors[name])
+            counted = select(func.count()).select_from(table).where(table.c.id <= self.floors[name])
             now = self.session.scalar(counted)
             if now != rows:
                 says = f"Of {rows} rows of {name} from before the digests, {now} are there."
                 yield Misfit(what="verdicts" if name == _VERDICTS else name, says=says)
 
     def _unreported(self) -> Iterator[Misfit]:
-        found = Unreported(session=self.session, floors=self._floors)
+        found = Unreported(session=self.session, floors=self.floors)
         for name in seals.RECORDS:
-            for number in found.records(name, self._seen[name]):
-                says = f"{_WORDS[name].capitalize()} {number} was added without an event."
-                yield Misfit(what=name, says=says, job=number if name == "inspection_job" else None)
-        for batch, job, verdicts in found.batches():
-            says = f"Batch {batch} of job {job}: {_many(verdicts)} without an event."
-            yield Misfit(what="verdicts", job=job, batch=batch, says=says)
-        for job, revision, batch, verdicts in found.revisions():
-            if (job, revision) not in self._rejudged:
-                says = f"Job {job}, revision {revision}: {_many(verdicts)} without an event, such as in batch {batch}."
-                yield Misfit(what="verdicts", job=job, batch=batch, says=says)
+            for number in found.records(name, self.seen[name]):
+                yield unreported_record(name, number)
+        yield from unreported_verdicts(found, self.rejudged)
 
     def _of_jobs(self) -> Iterator[Misfit]:
         for found in ledgers.of_every_job(self.session):
-            if not found.adds_up:
-                self.uneven.append(found.job)
-                says = f"Job {found.job}: its images and its verdicts do not add up."
-                yield Misfit(what="ledger", job=found.job, says=says)
-            told = self._standing.told.get(found.job)
-            older = found.job <= self._floors.get("inspection_job", -1)
-            for says in self._standing.differences(found, older=older):
-                yield Misfit(what="job", event=told.event if told else None, job=found.job, says=says)
+            yield from self.of_job(found)
+
+    def of_job(self, found: Counted) -> Iterator[Misfit]:
+        """What of a job's row and its images is not as the events that were walked along say."""
+        if not found.adds_up:
+            self.uneven.append(found.job)
+            says = f"Job {found.job}: its images and its verdicts do not add up."
+            yield Misfit(what="ledger", job=found.job, says=says)
+        told = self.standing.told.get(found.job)
+        older = found.job <= self.floors.get("inspection_job", -1)
+        for says in self.standing.differences(found, older=older):
+            yield Misfit(what="job", event=told.event if told else None, job=found.job, says=says)
 
     def _undecided_models(self) -> Iterator[Misfit]:
         status = type_coerce(Checkpoint.status, String)
@@ -274,19 +257,3 @@ def _number(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value < 2**63:
         raise ValueError
     return value
-
-
-def _difference(now: Sealed, then: Sealed) -> str:
-    if now.images == then.images:
-        return f"of {_many(now.images)} at least one is not as it was recorded"
-    if now.images < then.images:
-        return f"of {_many(then.images)} {then.images - now.images} {_are(then.images - now.images)} missing"
-    return f"{_many(now.images)}, {now.images - then.images} more than were recorded"
-
-
-def _many(verdicts: int) -> str:
-    return f"{verdicts} verdict{'' if verdicts == 1 else 's'}"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"

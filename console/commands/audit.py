@@ -14,9 +14,10 @@ from console.tables import print_fields
 from db import audit, definitions
 from db.audit import Chain
 from db.engine import Session, reading
+from db.misfits import Misfit
 from db.schema import open_database
 from db.settings import settings
-from db.verification import Misfit, Verification
+from db.verification import Verification
 
 MOST_NAMED = 100  # of what does not fit; the rest is counted
 

@@ -1,5 +1,6 @@
 """Why was this image judged as it was? The whole lineage of one verdict, for a script and for a person."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -23,10 +24,11 @@ _MOST_EVENTS = 20  # for a person
 _LONG = 20  # characters of a subject: enough of a digest to tell models apart
 
 
-def fields(lineage: Lineage) -> dict[str, Any]:
-    """For scripts: every record whole."""
+def fields(lineage: Lineage, misfits: Sequence[str]) -> dict[str, Any]:
+    """For scripts: every record whole. `misfits`: what of them does not fit the chain of events."""
     found, points = lineage, lineage.points
     return {
+        "does_not_fit": list(misfits),
         "verdict": verdict_facts(found.verdict, found.point),
         "revisions": [verdict_facts(row, points[row.operating_point_id]) for row in found.revisions],
         "chain": [verdict_facts(row, points[row.operating_point_id]) for row in found.chain],
@@ -57,9 +59,10 @@ def fields(lineage: Lineage) -> dict[str, Any]:
     }
 
 
-def printed(lineage: Lineage) -> str:
-    """For a person: the verdict first, then why."""
+def printed(lineage: Lineage, misfits: Sequence[str]) -> str:
+    """For a person: what is not to be relied on, then the verdict, then why."""
     sections = {
+        **({"NOTE: this does not fit what was recorded; see inspectq audit verify": misfits} if misfits else {}),
         "Verdict": _verdict(lineage),
         "How it was given": _history(lineage),
         "Image": _image(lineage.verdict),

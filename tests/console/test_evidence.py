@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ FILES = (
     "job.json",
     "model.json",
     "operating-point.json",
+    "records.jsonl",
     "report.html",
+    "verdict-rows.jsonl",
     "verdicts.csv",
     "verdicts.json",
     "versions.json",
@@ -141,6 +143,7 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
 def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> None:
     found = typed("trace", lot, images / NASTY[1], "--format", "json").json
     assert list(found) == [
+        "does_not_fit",
         "verdict",
         "revisions",
         "chain",
@@ -270,25 +273,67 @@ def test_who_alters_the_bundle_and_its_checksums_is_found_by_what_it_says(
     events = map(json.loads, (folder / "audit-events.jsonl").read_text(encoding="utf-8").splitlines())
     submitted = next(event["event"] for event in events if event["actor"] == "m.keller")
     for name, old, new, words in (
-        ("verdicts.csv", ",PASS,", ",FAIL,", "the limits say PASS"),
+        ("verdicts.csv", ",PASS,", ",FAIL,", "verdicts.csv and verdicts.json say something else"),
+        ("verdicts.json", '"PASS"', '"FAIL"', "the limits say PASS"),
+        ("verdicts.json", '"score": 0.1', '"score": 0.2', "has another verdict in verdict-rows.jsonl"),
+        ("verdict-rows.jsonl", '"score":0.1', '"score":0.2', "the verdicts of batch 1 are not as their event"),
+        ("verdict-rows.jsonl", '"device":"cpu"', '"device":"cuda"', "the verdicts of batch 1 are not as their event"),
         ("operating-point.json", '"fail_from": 0.6', '"fail_from": 0.9', "the limits say REVIEW"),
+        ("operating-point.json", '"fail_from": 0.6', '"fail_from": 0.61', "fail_from 0.61, the record 0.6"),
+        ("operating-point.json", '"Q. Engineer"', '"Q. Boss"', "'Q. Boss' approved it, its event 'Q. Engineer'"),
+        ("operating-point.json", '"operating_point": 2', '"operating_point": 1', "judged by operating point 2"),
+        ("records.jsonl", '"fail_from":0.6', '"fail_from":0.61', "operating_point 2 is not as its event reported"),
+        ("records.jsonl", '"images":6', '"images":0', "evaluation 1 is not as its event reported it"),
         ("job.json", '"submitted": 5', '"submitted": 6', "does not account for all"),
+        ("job.json", '"m.keller"', '"nobody"', "job.json says submitted_by 'nobody', the record 'm.keller'"),
+        ("model.json", f'"{"ab" * 32}"', f'"{"cd" * 32}"', "model.json says digest"),
+        ("model.json", f'"{"f" * 64}"', f'"{"e" * 64}"', "model.json says fingerprint"),
+        ("evaluation.json", '"images": 6', '"images": 0', "confusion_matrix says images 0, the record 6"),
+        ("evaluation.json", '"miss_rate": 0.6', '"miss_rate": 0.0', "miss_rate 0.0, the record 0.6"),
+        ("confusion-matrix.csv", ",6\r", ",5\r", "confusion-matrix.csv says something else of e1"),
+        ("images.sha256", "  =1+1.jpg", "  =1+2.jpg", "has another sha256 in images.sha256"),
         ("audit-events.jsonl", '"m.keller"', '"nobody"', f"event {submitted} was altered"),
+        ("audit-events.jsonl", *without_event(folder, "job.submit"), "no event reports that job 1 was submitted"),
+        ("audit-events.jsonl", *without_event(folder, "results.add"), "no event reports the verdicts of batch 1"),
+        ("audit-events.jsonl", *without_event(folder, "evaluation.add"), "no event reports evaluation 1"),
+        (
+            "audit-events.jsonl",
+            *without_event(folder, "threshold.approve"),
+            "no event reports operating_point_approval",
+        ),
+        ("verdict-rows.jsonl", (folder / "verdict-rows.jsonl").read_text(), "", "the verdicts of batch 1 are missing"),
     ):
-        before = (folder / name).read_text(encoding="utf-8")
-        assert old in before
-        (folder / name).write_text(before.replace(old, new), encoding="utf-8")
+        before = (folder / name).read_bytes()
+        assert old.encode() in before, old
+        (folder / name).write_bytes(before.replace(old.encode(), new.encode()))
         assert f"{name}' was altered" in checked(folder)[1]
-        sums = b"".join(
-            checksum_line(hashlib.sha256((folder / file).read_bytes()).hexdigest(), file.encode())
-            for file in FILES
-            if file != "SHA256SUMS"
-        )
-        (folder / "SHA256SUMS").write_bytes(sums)
+        resealed(folder, FILES)
         code, said = checked(folder)
         assert code == 1
-        assert words in said
-        (folder / name).write_text(before, encoding="utf-8")
+        assert words in said, (words, said)
+        (folder / name).write_bytes(before)
+    for name in FILES:
+        if name not in ("SHA256SUMS", "check.py", "audit-events.jsonl"):
+            resealed(folder, [file for file in FILES if file != name])
+            assert f"{name} is not in SHA256SUMS" in checked(folder)[1]
+    resealed(folder, FILES)
+    assert checked(folder)[0] == 0
+
+
+def resealed(folder: Path, files: Sequence[str]) -> None:
+    """As whoever alters a file would: its checksum is made anew."""
+    sums = b"".join(
+        checksum_line(hashlib.sha256((folder / file).read_bytes()).hexdigest(), file.encode())
+        for file in files
+        if file != "SHA256SUMS"
+    )
+    (folder / "SHA256SUMS").write_bytes(sums)
+
+
+def without_event(folder: Path, action: str) -> tuple[str, str]:
+    """(the line of the event, nothing)."""
+    lines = (folder / "audit-events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    return next(line for line in lines if f'"action": "{action}"' in line), ""
 
 
 def test_the_same_job_gives_the_same_bytes_on_either_database(

@@ -11,10 +11,11 @@ from sqlalchemy import Boolean, Column, DateTime, Enum, Float, Integer, select, 
 
 from db import audit, checkpoints, evaluations, jobs, operating_points, rejudging, runtimes, triggers
 from db.engine import Engine, Session, connect, reading, writing
+from db.misfits import Misfit
 from db.models import Base, Disposition, ModelStatus
 from db.runtimes import NewParity
 from db.schema import upgrade
-from db.verification import Misfit, Verification
+from db.verification import Verification
 from tests.db.test_schema import fill, upgrade_to
 from tests.rows import add_dataset, add_job, add_model, inspect_all, new_evaluation
 from tests.tampering import tampering
