@@ -26,6 +26,8 @@ _FETCH_ROWS = 1000
 
 SYSTEM = "inspectq"  # the actor of what no person asked for
 SEALS_BEGIN = "seals.begin"  # by the upgrade: the newest id and the number of the rows that no digest covers
+SEALS_ADDED = "seals.add"  # by a later upgrade: digests of rows of these tables, which had none
+SEALED_LATER = ("job_drift", "training_image")
 RESULTS_ADDED = "results.add"  # of subject batch:N, with the digest of its verdicts
 RESULTS_REJUDGED = "job.rejudge"  # of subject job:N, with the digest of the new revision's verdicts
 

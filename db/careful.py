@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.seals import Digest
+from db.seals import Digest, spelled
 
 _AT_ONCE = 1000
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
@@ -82,7 +82,7 @@ def unreadable(session: Session, table: Table, where: ColumnElement[bool]) -> It
             yield row
             continue
         try:
-            Digest().add(table.name, names, [row._mapping])
+            Digest().add(table.name, names, spelled(table.name, [row._mapping]))
         except _MALFORMED:
             yield Unreadable(table=table.name, id=row.id)
 

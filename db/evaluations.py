@@ -126,6 +126,14 @@ def add_training_images(session: Session, dataset: DatasetSnapshot, images: Sequ
             for image in images
         ]
         session.execute(insert(TrainingImage), rows)
+        audit.record(
+            session,
+            actor=SYSTEM,
+            action="dataset.learn",
+            subject=f"training-images:{dataset.id}",
+            images=len(rows),
+            sealed=[seal(session, "training_image", dataset.id)],
+        )
 
 
 def knows_training_images(session: Session, dataset_id: int) -> bool:

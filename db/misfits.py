@@ -16,6 +16,8 @@ WORDS = {
     "evaluation": "evaluation",
     "runtime_parity": "runtime comparison",
     "inspection_job": "job",
+    "job_drift": "comparison of a job",
+    "training_image": "list of training images of data set",
 }
 
 

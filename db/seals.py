@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import LargeBinary, select
 from sqlalchemy.orm import Session
 
 from db.models import Base
@@ -27,6 +27,7 @@ class Record:
     """A row that is written once, and the rows that belong to it: (table, the column that names the record)."""
 
     table: str
+    key: str = "id"  # another column: all rows with one value of it, written together, are one record
     parts: tuple[tuple[str, str], ...] = ()
     changing: frozenset[str] = frozenset()  # the columns that may change; no digest covers them
     made_at: str | None = "created_at"  # when it was written, by the database's clock
@@ -51,6 +52,8 @@ RECORDS = {
             parts=tuple((part, "evaluation_id") for part in ("class_metric", "confusion_cell", "evaluation_score")),
         ),
         Record(table="runtime_parity"),
+        Record(table="job_drift"),
+        Record(table="training_image", key="dataset_snapshot_id", made_at=None),
         Record(
             table="inspection_job",
             made_at="submitted_at",
@@ -126,12 +129,18 @@ def contents(
 ) -> Iterator[tuple[str, Sequence[str], Iterable[Mapping[Any, Any]]]]:
     """What the digest of a record covers: of its own table and those of its parts the name, the columns, the rows."""
     record = RECORDS[table]
-    wanted = [(table, "id", record.fixed)]
+    wanted = [(table, record.key, record.fixed)]
     wanted += [(part, key, tuple(Base.metadata.tables[part].columns.keys())) for part, key in record.parts]
     for name, key, columns in wanted:
         rows, names = Base.metadata.tables[name], sorted(columns)
         query = select(*(rows.c[column] for column in names)).where(rows.c[key] == number).order_by(rows.c.id)
-        yield name, names, session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings()
+        yield name, names, spelled(name, session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings())
+
+
+def spelled(name: str, rows: Iterable[Mapping[Any, Any]]) -> Iterable[Mapping[Any, Any]]:
+    """The rows of that table with the bytes of columns that hold bytes in hex; those in others have no place there."""
+    binary = [column.name for column in Base.metadata.tables[name].columns if isinstance(column.type, LargeBinary)]
+    return ({**row, **{key: row[key].hex() for key in binary}} for row in rows) if binary else rows
 
 
 def encoded(columns: Sequence[str], row: Mapping[Any, Any]) -> str:

@@ -25,9 +25,6 @@ APPEND_ONLY = (
     "inspection_result",
     *(name for name, record in RECORDS.items() if not record.changing),
     *(part for record in RECORDS.values() for part, _ in record.parts),
-    # No digest covers these two: they follow from what digests cover, and can be computed anew.
-    "job_drift",
-    "training_image",
 )
 # What keeps no record: who is alive, and who leads.
 FREE = ("service_heartbeat", "leadership")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, String, cast, func, literal, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db import audit
+from db import audit, seals
 from db.models import AuditEvent, Base, Batch, InspectionResult
 
 _VERDICTS = "inspection_result"
@@ -23,7 +23,8 @@ class Unreported:
     def records(self, name: str, reported: Container[int]) -> Iterator[int]:
         """The ids of the records of that table that are not among the reported ones."""
         table = Base.metadata.tables[name]
-        newer = select(table.c.id).where(self._is_newer(name)).order_by(table.c.id)
+        key = table.c[seals.RECORDS[name].key]
+        newer = select(key).distinct().where(self._is_newer(name)).order_by(key)
         for number in self.session.scalars(newer.execution_options(yield_per=1000)):
             if number not in reported:
                 yield number

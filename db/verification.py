@@ -181,7 +181,8 @@ class Verification:
             return
         if now == digest:
             self.records += 1
-            if says := moments.odd(self._made_at(table, number), event):
+            got_it_later = event.action == audit.SEALS_ADDED and table in audit.SEALED_LATER
+            if not got_it_later and (says := moments.odd(self._made_at(table, number), event)):
                 yield Misfit(what=table, event=event.id, job=job, says=f"{word} {number} {says}")
             return
         how = "is missing" if now is None else "is not as it was recorded"
@@ -190,7 +191,7 @@ class Verification:
         yield Misfit(what=table, event=event.id, says=f"{word} {number}{among} {how}.", job=job)
 
     def _unreadable_of(self, table: str, number: int) -> Iterator[Unreadable]:
-        for name, key in ((table, "id"), *seals.RECORDS[table].parts):
+        for name, key in ((table, seals.RECORDS[table].key), *seals.RECORDS[table].parts):
             rows = Base.metadata.tables[name]
             yield from careful.unreadable(self.session, rows, rows.c[key] == number)
 
