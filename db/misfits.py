@@ -16,7 +16,7 @@ WORDS = {
     "evaluation": "evaluation",
     "runtime_parity": "runtime comparison",
     "inspection_job": "job",
-    "job_drift": "comparison of a job",
+    "job_drift": "job comparison",
     "training_image": "list of training images of data set",
 }
 

@@ -137,6 +137,24 @@ def test_a_job_whose_limits_were_exchanged_is_bundled_with_a_note_and_does_not_f
     assert (code, "by the events the job is judged by 2" in words) == (1, True)
 
 
+def test_leaks_and_evaluations_of_later_are_told(typed: Type, rows: Rows, images: Path, tmp_path: Path) -> None:
+    judged = [rows.Judged(path=f"{n}.jpg", actual=("defective", "ok")[n % 2], score=n / 10) for n in range(9)]
+    first = made(rows, images)
+    rows.add_evaluation(1, images, judged, leaking=2)
+    said, readme, code, words = bundled(typed, first, tmp_path)
+    assert (code, "LEAKING" in readme) == (0, False), words
+    assert "Evaluation e2 was made after the verdicts were given." in said
+    documents = json.loads((tmp_path / f"lot-{first}" / "evaluation.json").read_text())
+    assert [(row["evaluation"], row["made_after_the_verdicts"]) for row in documents] == [("e1", False), ("e2", True)]
+    second = rows.add_job(images, [rows.Verdict(path="a.jpg", score=0.1)])
+    said, readme, code, words = bundled(typed, second, tmp_path)
+    assert code == 0, words
+    assert "NOTE: Evaluation e2 is LEAKING: 2 of 9 images have a twin in training." in readme
+    assert "was made after" not in said
+    workers = json.loads((tmp_path / f"lot-{second}" / "versions.json").read_text())["inspection"]["workers"]
+    assert workers == [{"versions": {"inspectq": "0.1", "torch": "2.9", "pillow": "12"}, "batches": 1}]
+
+
 def test_a_view_that_shows_something_else_is_named(typed: Type, rows: Rows, images: Path, tmp_path: Path) -> None:
     job = made(rows, images)
     with writing(rows.engine) as session:

@@ -127,9 +127,9 @@ TAMPERINGS = {
     "UPDATE dataset_snapshot SET root = '/other'": "Data set 1 is not as it was recorded.",
     "UPDATE runtime_parity SET accepted = false": "Runtime comparison 1 is not as it was recorded.",
     "UPDATE job_drift SET likeness = 'alike', sentence = 'Looks fine.'": (
-        "Comparison of a job 1 is not as it was recorded."
+        "Job comparison 1 is not as it was recorded."
     ),
-    "DELETE FROM job_drift": "Comparison of a job 1 is missing.",
+    "DELETE FROM job_drift": "Job comparison 1 is missing.",
     "UPDATE training_image SET sha256 = 'x' WHERE path = '2.jpg'": (
         "List of training images of data set 1 is not as it was recorded."
     ),
@@ -139,7 +139,7 @@ TAMPERINGS = {
     "DELETE FROM training_image": "List of training images of data set 1 is missing.",
     "INSERT INTO job_drift (id, job_id, revision, likeness, sentence, images, created_at) "
     "SELECT 9, job_id, 1, 'alike', 'Looks fine.', 3, created_at FROM job_drift": (
-        "Comparison of a job 9 was added without an event."
+        "Job comparison 9 was added without an event."
     ),
     "UPDATE inspection_job SET root = '/other'": "Job 1 is not as it was recorded.",
     "INSERT INTO operating_point (id, checkpoint_id, version, pass_below, fail_from, origin, created_at) "
