@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db import checkpoints, runtimes
 from db.engine import Session
-from db.verification import Misfit
+from db.misfits import Misfit
 from vision.runtimes import EXPORTED, REFERENCE, file_of
 
 WHAT = "model file"
@@ -37,13 +37,12 @@ class ModelFiles:
 
     def _recorded(self) -> Iterator[tuple[str, Path, str]]:
         """(whose, where, the recorded sha256) of each file there has to be."""
-        for checkpoint in reversed(checkpoints.every(self.session)):
-            whose = f"model {checkpoint.name}"
-            yield whose, file_of(REFERENCE, self.folder, checkpoint.digest), checkpoint.digest
-            for row in runtimes.of_checkpoint(self.session, checkpoint.id):
-                if row.name in EXPORTED and row.file_digest is not None:
-                    file = file_of(row.name, self.folder, checkpoint.digest)
-                    yield f"{whose} for the runtime {row.name}", file, row.file_digest
+        for number, name, model in checkpoints.files(self.session):
+            whose = f"model {name}"
+            yield whose, file_of(REFERENCE, self.folder, model), model
+            for runtime, digest in runtimes.files(self.session, number):
+                if runtime in EXPORTED:
+                    yield f"{whose} for the runtime {runtime}", file_of(runtime, self.folder, model), digest
 
 
 def _wrong(file: Path, digest: str) -> str | None:

@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
+from db import careful
+from db.careful import Unreadable
 from db.clock import database_now
 from db.models import AuditEvent, Base
 
@@ -24,17 +26,26 @@ _FETCH_ROWS = 1000
 
 SYSTEM = "inspectq"  # the actor of what no person asked for
 SEALS_BEGIN = "seals.begin"  # by the upgrade: the newest id and the number of the rows that no digest covers
+SEALS_ADDED = "seals.add"  # by a later upgrade: digests of rows of these tables, which had none
+SEALED_LATER = ("job_drift", "training_image")
 RESULTS_ADDED = "results.add"  # of subject batch:N, with the digest of its verdicts
 RESULTS_REJUDGED = "job.rejudge"  # of subject job:N, with the digest of the new revision's verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """What became of the chain: its length, its newest digest, and the first event that does not fit."""
+    """What became of the chain: its length, its newest digest, and which events do not fit those before them."""
 
     events: int
     newest: str
-    broken_at: int | None
+    broken_at: int | None  # the first that does not
+    breaks: int = 0  # how many do not
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        more = f", and at {self.breaks - 1} more" if self.breaks > 1 else ""
+        return "whole" if self.broken_at is None else f"broken at event {self.broken_at}{more}"
 
 
 def record(session: Session, *, actor: str, action: str, subject: str, **details: Any) -> None:
@@ -92,11 +103,19 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def verify(session: Session) -> Chain:
-    """Walk the whole chain. Stops at the first event whose digest is not that of its content and its predecessor."""
-    newest, events = FIRST, 0
-    for event in session.scalars(select(AuditEvent).order_by(AuditEvent.id).execution_options(yield_per=_FETCH_ROWS)):
-        expected = digest(newest, event.time, event.actor, event.action, event.subject, event.details)
-        if event.digest != expected:
-            return Chain(events=events, newest=newest, broken_at=event.id)
-        newest, events = expected, events + 1
-    return Chain(events=events, newest=newest, broken_at=None)
+    """Walk the whole chain. An event whose digest is not that of its content and its predecessor is a break.
+
+    Behind one the walk goes on from the digest that is written there: of a single change one break is told.
+    """
+    previous, events, breaks = FIRST, 0, []
+    row = AuditEvent
+    query = select(row.id, row.time, row.actor, row.action, row.subject, row.details, row.digest)
+    for event in careful.rows(session, query, row.__table__.c.id):
+        if isinstance(event, Unreadable):
+            found, fits = session.scalar(select(row.digest).where(row.id == event.id)), False
+        else:
+            found, fits = event.digest, event.digest == digest(previous, *event[1:-1])
+        if not fits:
+            breaks.append(event.id)
+        previous, events = str(found), events + 1
+    return Chain(events=events, newest=previous, broken_at=breaks[0] if breaks else None, breaks=len(breaks))

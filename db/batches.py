@@ -16,7 +16,7 @@ A fault counts: from the first on a batch is decoded under guard, and too many f
 Waiting is not a fault of the batch; it ends when the storage is back, or after hours.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -300,9 +300,12 @@ def renew(session: Session, token: str, held: Collection[int], *, lease_seconds:
     return set(renewed)
 
 
-def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
+def finish(
+    session: Session, held: Claim, rows: Sequence[NewResult], *, versions: Mapping[str, str] | None = None
+) -> bool:
     """Arrow d: all results, an event with their digest, and `done` in one transaction.
 
+    `versions`: of the code that gave the results, for the event.
     False: the lease was lost, nothing is written.
     A lease that ran out but that nobody took may still finish: the token decides, not the time.
     Raises ValueError where the rows are not exactly one per path of the batch.
@@ -323,6 +326,7 @@ def finish(session: Session, held: Claim, rows: Sequence[NewResult]) -> bool:
         revision=held.revision,
         images=added.images,
         digest=added.digest,
+        **({"versions": dict(versions)} if versions else {}),
     )
     return True
 
@@ -374,11 +378,18 @@ def take_back_expired(session: Session) -> int:
         update(Batch)
         .where(
             Batch.state == BatchState.RUNNING,
-            or_(Batch.lease_until.is_(None), Batch.lease_until < database_now()),
+            _lease_is_over(),
             _has_active_job(),
         )
-        .values(_failed_it("its worker stopped renewing the lease")),
+        .values(_failed_it(_LEASE_IS_OVER)),
     )
+
+
+_LEASE_IS_OVER = "its worker stopped renewing the lease"
+
+
+def _lease_is_over() -> ColumnElement[bool]:
+    return or_(Batch.lease_until.is_(None), Batch.lease_until < database_now())
 
 
 def lost(session: Session, batch: int, attempt: int, *, worker: str, note: str) -> int:
@@ -486,6 +497,18 @@ def restart(session: Session, job: int) -> None:
     waiting = (Batch.job_id == job, Batch.state.in_((BatchState.PLANNED, BatchState.DISPATCHED)))
     anew = {"attempt": Batch.attempt + 1, "faults": 0, "waiting_since": None, "not_before": None, "note": None}
     session.execute(update(Batch).where(*waiting).values(state=BatchState.PLANNED, dispatched_at=None, **anew))
+
+
+def any_held(session: Session, job: int) -> bool:
+    """Whether a worker may still save a batch of the failed job. One whose lease has run out goes back, by arrow e.
+
+    The open batches stay locked until the end of the transaction: one that is being claimed just now is seen, too.
+    """
+    session.execute(select(Batch.id).where(Batch.job_id == job, in_state(*OPEN_BATCHES)).with_for_update())
+    running = (Batch.job_id == job, Batch.state == BatchState.RUNNING)
+    given_up = update(Batch).where(*running, _lease_is_over()).values(_failed_it(_LEASE_IS_OVER))
+    session.execute(given_up.execution_options(synchronize_session=False))
+    return session.scalar(select(Batch.id).where(*running).limit(1)) is not None
 
 
 def cancel(session: Session, job: int) -> int:

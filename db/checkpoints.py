@@ -109,6 +109,12 @@ def every(session: Session) -> Sequence[Checkpoint]:
     return session.scalars(select(Checkpoint).order_by(Checkpoint.id.desc())).all()
 
 
+def files(session: Session) -> list[tuple[int, str, str]]:
+    """(id, name, sha256 of the file) of every checkpoint, oldest first, whatever its other columns hold."""
+    query = select(Checkpoint.id, Checkpoint.name, Checkpoint.digest).order_by(Checkpoint.id)
+    return [(number, str(name), str(digest)) for number, name, digest in session.execute(query)]
+
+
 def set_status(session: Session, checkpoint: Checkpoint, status: ModelStatus, *, actor: str) -> None:
     """Approve or retire. A retired model's verdicts stay; new scans are refused."""
     checkpoint.status = status

@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, Select, case, column, exists, func, insert, literal, select, table
 from sqlalchemy.orm import Session
 
+from db import audit
 from db.models import Disposition, Evaluation, EvaluationScore, InspectionJob, JobDrift, JobState
+from db.seals import seal
 
 _STEP, _OUTERMOST = 0.25, 7.0  # log-odds; 7 is a score of 0.9991
 EDGES = tuple(
@@ -105,7 +107,17 @@ def add(session: Session, job: int, revision: int, values: dict[str, Any]) -> bo
     is_there = exists().where(JobDrift.job_id == job, JobDrift.revision == revision)
     if not session.scalar(select(literal(True, Boolean())).where(is_current, ~is_there)):
         return False
-    session.execute(insert(JobDrift), [{"job_id": job, "revision": revision, **values}])
+    added = insert(JobDrift).values({"job_id": job, "revision": revision, **values}).returning(JobDrift.id)
+    number = session.scalars(added).one()
+    audit.record(
+        session,
+        actor=audit.SYSTEM,
+        action="job.compare",
+        subject=f"job:{job}",
+        revision=revision,
+        likeness=values["likeness"],
+        sealed=[seal(session, "job_drift", number)],
+    )
     return True
 
 

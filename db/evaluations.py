@@ -126,6 +126,14 @@ def add_training_images(session: Session, dataset: DatasetSnapshot, images: Sequ
             for image in images
         ]
         session.execute(insert(TrainingImage), rows)
+        audit.record(
+            session,
+            actor=SYSTEM,
+            action="dataset.learn",
+            subject=f"training-images:{dataset.id}",
+            images=len(rows),
+            sealed=[seal(session, "training_image", dataset.id)],
+        )
 
 
 def knows_training_images(session: Session, dataset_id: int) -> bool:
@@ -217,12 +225,32 @@ def applying(session: Session, checkpoint: Checkpoint, *, engine: str, precision
     The newest evaluation of each runtime on each data set and split: first this engine and precision, then the
     reference, then the others, newest first.
     """
+    return _in_order(_tests(session, checkpoint), engine, precision)
+
+
+def applying_at(
+    session: Session, checkpoint: Checkpoint, time: datetime, *, engine: str, precision: str
+) -> tuple[Sequence[Evaluation], Sequence[Evaluation]]:
+    """(what was known of it at that time, what has become known since), each as `applying` has it."""
+    rows = _tests(session, checkpoint)
+    then = [row for row in rows if row.created_at <= time]
+    since = [row for row in rows if row.created_at > time]
+    return _in_order(then, engine, precision), _in_order(since, engine, precision)
+
+
+def _tests(session: Session, checkpoint: Checkpoint) -> list[Evaluation]:
     own = checkpoint.training_run.dataset_snapshot_id
+    return [
+        row
+        for row in of_checkpoint(session, checkpoint.id)
+        if row.split not in _NO_TEST and not (row.split == "all" and row.dataset_snapshot_id == own)
+    ]
+
+
+def _in_order(rows: Sequence[Evaluation], engine: str, precision: str) -> Sequence[Evaluation]:
     newest: dict[tuple[object, ...], Evaluation] = {}
-    for row in of_checkpoint(session, checkpoint.id):
-        seen = row.split == "all" and row.dataset_snapshot_id == own
-        if not seen and row.split not in _NO_TEST:
-            newest.setdefault((row.engine, row.precision, row.dataset_snapshot_id, row.split), row)
+    for row in rows:
+        newest.setdefault((row.engine, row.precision, row.dataset_snapshot_id, row.split), row)
     ran = [(engine, precision), _REFERENCE]
     return sorted(newest.values(), key=lambda row: [(row.engine, row.precision) != first for first in ran] + [-row.id])
 

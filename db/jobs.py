@@ -29,7 +29,6 @@ from db.models import (
     BatchState,
     Checkpoint,
     InspectionJob,
-    InspectionResult,
     JobState,
     OperatingPoint,
     in_state,
@@ -103,6 +102,7 @@ def submit(
         subject=f"job:{job.id}",
         root=root,
         model=checkpoint.digest,
+        operating_point=operating_point.id,
         sealed=[seal(session, "inspection_job", job.id)],
     )
     return job
@@ -185,22 +185,6 @@ def finish(session: Session, job: int) -> bool:
     return ended == 1
 
 
-def misfits(session: Session) -> list[int]:
-    """Ended jobs whose images are not all accounted for, or a batch of which has not one verdict per image."""
-    row = _v_job_ledger.c
-    counted = row["pass"] + row.fail + row.review + row.unreadable + row.cancelled
-    ended = InspectionJob.state.in_((JobState.DONE, JobState.CANCELLED))
-    ledgers = select(InspectionJob.id).join(_v_job_ledger, row.job == InspectionJob.id)
-    verdicts = (
-        select(func.count())
-        .where(InspectionResult.batch_id == Batch.id, InspectionResult.revision == Batch.revision)
-        .scalar_subquery()
-    )
-    uneven = select(Batch.job_id).where(Batch.state == BatchState.DONE, Batch.images != verdicts)
-    found = {*session.scalars(ledgers.where(ended, row.submitted != counted)), *session.scalars(uneven)}
-    return sorted(found)
-
-
 def cancel(session: Session, job: int, *, actor: str) -> Ledger:
     """open or failed -> cancelled. Verdicts that exist stay; what was not inspected counts as cancelled."""
     moved = rows_changed(
@@ -218,8 +202,9 @@ def cancel(session: Session, job: int, *, actor: str) -> Ledger:
         state = get(session, job).state.value
         raise Refused(f"Job {job} is {state} already; only an open or a failed job can be cancelled.")
     batches.cancel(session, job)
-    audit.record(session, actor=actor, action="job.cancel", subject=f"job:{job}")
-    return ledger(session, job)
+    counted = ledger(session, job)
+    audit.record(session, actor=actor, action="job.cancel", subject=f"job:{job}", **counted.to_dict())
+    return counted
 
 
 def fail(session: Session, job: int, reason: str, *, planner_token: str | None = None) -> bool:
@@ -241,7 +226,8 @@ def fail(session: Session, job: int, reason: str, *, planner_token: str | None =
         ),
     )
     if moved == 1:
-        audit.record(session, actor=SYSTEM, action="job.failed", subject=f"job:{job}", reason=reason)
+        counted = ledger(session, job).to_dict()
+        audit.record(session, actor=SYSTEM, action="job.failed", subject=f"job:{job}", reason=reason, **counted)
     return moved == 1
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, String, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from db import audit, evaluations, jobs, operating_points, runtimes
@@ -47,9 +47,12 @@ class Lineage:
     lost: int | None  # the verdict to which the chain leads and which is not there
     origin_job: InspectionJob  # of the chain's last verdict
     batch: Batch  # in which that was inspected
+    added: AuditEvent | None  # that reports that batch's verdicts; None of before there were such events
     points: dict[int, OperatingPoint]  # by which the revisions and the chain were judged
     checkpoint: Checkpoint
-    evaluations: Sequence[Evaluation]  # that apply, this runtime's first
+    approval: AuditEvent | None  # the event of the approval of the verdict's limits
+    evaluations: Sequence[Evaluation]  # that apply and were made by then, this runtime's first
+    later_evaluations: Sequence[Evaluation]  # that nobody knew when the verdict was given
     runtime: str | None  # its name; None where this version knows none such
     comparison: RuntimeParity | None  # by which that runtime could be used then
     events: Sequence[AuditEvent]  # about the job, the one it comes from, and the model; oldest first
@@ -91,7 +94,11 @@ def trace(session: Session, job: int, path: str, name_of: NameOf) -> Lineage:
         Checkpoint, revisions[0].checkpoint_id, options=[joinedload(Checkpoint.training_run, innerjoin=True)]
     )
     name = name_of(origin.engine, origin.precision)
+    then, since = evaluations.applying_at(
+        session, checkpoint, revisions[0].time, engine=origin.engine, precision=origin.precision
+    )
     judged_by = {row.operating_point_id for row in (*revisions, *chain)}
+    points = {point: operating_points.get(session, point) for point in sorted(judged_by)}
     about = subjects(found, checkpoint) | {f"job:{origin.job_id}"}
     newest = session.scalars(_events(about).order_by(AuditEvent.id.desc()).limit(MOST_EVENTS)).all()
     number = session.scalar(select(func.count()).select_from(_events(about).subquery())) or 0
@@ -102,9 +109,12 @@ def trace(session: Session, job: int, path: str, name_of: NameOf) -> Lineage:
         lost=lost,
         origin_job=jobs.get(session, origin.job_id),
         batch=session.get_one(Batch, origin.batch_id),
-        points={point: operating_points.get(session, point) for point in sorted(judged_by)},
+        added=_added(session, origin),
+        points=points,
+        approval=operating_points.approval_event(session, points[revisions[0].operating_point_id]),
         checkpoint=checkpoint,
-        evaluations=evaluations.applying(session, checkpoint, engine=origin.engine, precision=origin.precision),
+        evaluations=then,
+        later_evaluations=since,
         runtime=name,
         comparison=None if name is None else runtimes.counted_at(session, checkpoint.id, name, origin.time),
         events=newest[::-1],
@@ -140,18 +150,37 @@ def _chain(session: Session, row: InspectionResult) -> tuple[list[InspectionResu
     return chain, None
 
 
+def _added(session: Session, row: InspectionResult) -> AuditEvent | None:
+    of_batch = (AuditEvent.subject == f"batch:{row.batch_id}", AuditEvent.action == audit.RESULTS_ADDED)
+    found = session.scalars(select(AuditEvent).where(*of_batch).order_by(AuditEvent.id))
+    return next((event for event in found if event.details.get("revision") == row.revision), None)
+
+
 def subjects(job: InspectionJob, checkpoint: Checkpoint) -> set[str]:
     """Whatever events are about that tell of the job's verdicts; those on limits are about their model."""
     return {f"job:{job.id}", f"model:{checkpoint.digest}"}
 
 
-def events(session: Session, about: Iterable[str]) -> Iterator[tuple[AuditEvent, str]]:
-    """(event, the digest of the one before it in the chain), oldest first. The session must stay open meanwhile."""
+def previous_digest() -> ColumnElement[str]:
+    """Of an event: the digest of the one before it in the chain."""
     before = aliased(AuditEvent)
-    previous = (
-        select(before.digest).where(before.id < AuditEvent.id).order_by(before.id.desc()).limit(1).scalar_subquery()
-    )
-    query = _events(about).add_columns(func.coalesce(previous, audit.FIRST)).order_by(AuditEvent.id)
+    previous = select(before.digest).where(before.id < AuditEvent.id).order_by(before.id.desc()).limit(1)
+    return func.coalesce(previous.scalar_subquery(), audit.FIRST)
+
+
+def concerning(about: Iterable[str], *, batches_of: int | None = None) -> ColumnElement[bool]:
+    """Whether an event is about one of these, or reports the verdicts of a batch of that job."""
+    theirs: CompoundSelect[int] | Select[int] = select(AuditEvent.id).where(AuditEvent.subject.in_(sorted(about)))
+    if batches_of is not None:
+        batch = literal("batch:") + cast(Batch.id, String)
+        added = select(AuditEvent.id).join(Batch, AuditEvent.subject == batch).where(Batch.job_id == batches_of)
+        theirs = union_all(theirs, added.where(AuditEvent.action == audit.RESULTS_ADDED))
+    return AuditEvent.id.in_(theirs)
+
+
+def events(session: Session, which: ColumnElement[bool]) -> Iterator[tuple[AuditEvent, str]]:
+    """(event, the digest of the one before it in the chain), oldest first. The session must stay open meanwhile."""
+    query = select(AuditEvent).where(which).add_columns(previous_digest()).order_by(AuditEvent.id)
     for event, digest in session.execute(query.execution_options(yield_per=_FETCH_ROWS)):
         yield event, str(digest)
 

@@ -215,6 +215,12 @@ class OperatingPoint(Base):
     checkpoint: Mapped["Checkpoint"] = relationship()
     approval: Mapped["OperatingPointApproval | None"] = relationship()
 
+    def judge(self, score: float) -> Disposition:
+        """The verdict on an image with that score."""
+        if score < self.pass_below:
+            return Disposition.PASS
+        return Disposition.FAIL if score >= self.fail_from else Disposition.REVIEW
+
 
 class OperatingPointApproval(Base):
     """Who answers for an operating point, and why. Without such a row it is UNAPPROVED."""

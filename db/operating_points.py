@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from db import audit
 from db.errors import NotFound, Refused
-from db.models import Checkpoint, Evaluation, OperatingPoint, OperatingPointApproval
+from db.models import AuditEvent, Checkpoint, Evaluation, OperatingPoint, OperatingPointApproval
 from db.seals import seal
 
 DEFAULT_LIMIT = 0.5
@@ -98,6 +98,17 @@ def approve(session: Session, point: OperatingPoint, *, by: str, reason: str, ac
     )
     session.refresh(point)
     return approval
+
+
+def approval_event(session: Session, point: OperatingPoint) -> AuditEvent | None:
+    """The event that reports its approval, whose time nobody can write into the past; None where there is none."""
+    if point.approval is None:
+        return None
+    about = (AuditEvent.subject == f"model:{point.checkpoint.digest}", AuditEvent.action == "threshold.approve")
+    for event in session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id)):
+        if event.details.get("operating_point") == point.id:
+            return event
+    return None
 
 
 def get(session: Session, point: int) -> OperatingPoint:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Insert, Select, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db import audit, results
+from db import audit, batches, jobs, results
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import Refused
@@ -63,7 +63,10 @@ class Flip:
 
 
 def rejudge(session: Session, job: InspectionJob, point: OperatingPoint, *, actor: str) -> Rejudged:
-    """Judge the job's scores by `point`. Raises Refused where the job goes on, or the limits are not its model's."""
+    """Judge the job's scores by `point`. Raises Refused where the job goes on, or the limits are not its model's.
+
+    Also where a worker still has a batch of a failed job: it would save verdicts by the limits of before.
+    """
     if job.state in OPEN_JOBS:
         raise Refused(f"Job {job.id} is {job.state.value}: its verdicts can be judged anew when it has ended.")
     if point.checkpoint_id != job.checkpoint_id:
@@ -79,6 +82,10 @@ def rejudge(session: Session, job: InspectionJob, point: OperatingPoint, *, acto
     taken = update(InspectionJob).where(*unchanged).values(revision=revision, operating_point_id=point.id)
     if rows_changed(session, taken.execution_options(synchronize_session=False)) != 1:
         raise Refused(f"Somebody else is retrying or judging job {job.id} just now. Look at it: inspectq jobs show")
+    if batches.any_held(session, job.id):
+        raise Refused(
+            f"A worker still has a batch of job {job.id}: it can be judged anew when that is saved or given up."
+        )
     session.refresh(job)
     session.execute(_insertion(job, point, revision))
     new = results.sealed(results.of_revision(session, job.id, revision))
@@ -94,6 +101,7 @@ def rejudge(session: Session, job: InspectionJob, point: OperatingPoint, *, acto
         judged=new.images,
         flipped=flipped,
         digest=new.digest,
+        **jobs.ledger(session, job.id).to_dict(),
     )
     return Rejudged(revision=revision, judged=new.images, flipped=flipped)
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.clock import UtcDateTime
 from db.models import Base, Disposition, InspectionResult
-from db.seals import Digest
+from db.seals import Digest, encoded
 
 # The columns of the view v_results, in the order in which they are exported.
 COLUMNS = (
@@ -246,6 +246,13 @@ def of_revision(session: Session, job: int, revision: int) -> Iterator[Mapping[A
     yield from session.execute(query.execution_options(yield_per=_FETCH_ROWS)).mappings()
 
 
+def as_sealed(session: Session, job: int) -> Iterator[str]:
+    """Every verdict ever given in the job, as JSON, in the order of the ids: digests are made of these."""
+    query = select(_RESULTS).where(_RESULTS.c.job_id == job).order_by(_RESULTS.c.id)
+    for row in session.execute(query.execution_options(yield_per=_FETCH_ROWS)).mappings():
+        yield encoded(_SORTED, row)
+
+
 def free_ids(dialect: str) -> ColumnElement[Any]:
     """What `add` takes as ids, to be returned by the UPDATE of the batch that it writes the verdicts of.
 
@@ -314,6 +321,17 @@ def scores(session: Session, job: int) -> Iterator[float]:
     """P(defective) of every image of the job that has one."""
     query = select(_v_results.c.score).where(_v_results.c.job == job, _v_results.c.score.is_not(None))
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
+
+
+def newest_time(session: Session, job: int) -> datetime | None:
+    """When the last verdict of the job was given."""
+    return session.scalar(select(func.max(InspectionResult.time)).where(InspectionResult.job_id == job))
+
+
+def operating_points(session: Session, job: int) -> list[int]:
+    """By which any verdict of the job was judged, older revisions included."""
+    used = select(InspectionResult.operating_point_id).where(InspectionResult.job_id == job).distinct()
+    return list(session.scalars(used))
 
 
 def ranked(session: Session, job: int, disposition: Disposition, *, limit: int) -> list[dict[str, Any]]:

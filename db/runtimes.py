@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db import audit
@@ -52,12 +52,20 @@ def add(session: Session, new: NewParity, *, checkpoint_id: int, actor: str = SY
 
 def of_checkpoint(session: Session, checkpoint_id: int) -> Sequence[RuntimeParity]:
     """The comparison that counts of each runtime, in the order of the names."""
-    newest = (
-        select(func.max(RuntimeParity.id))
-        .where(RuntimeParity.checkpoint_id == checkpoint_id)
-        .group_by(RuntimeParity.name)
-    )
-    return session.scalars(select(RuntimeParity).where(RuntimeParity.id.in_(newest)).order_by(RuntimeParity.name)).all()
+    newest = select(RuntimeParity).where(RuntimeParity.id.in_(_newest(checkpoint_id)))
+    return session.scalars(newest.order_by(RuntimeParity.name)).all()
+
+
+def files(session: Session, checkpoint_id: int) -> list[tuple[str, str]]:
+    """(runtime, sha256 of the exported file) by those comparisons, whatever their other columns hold."""
+    row = RuntimeParity
+    query = select(row.name, row.file_digest).where(row.id.in_(_newest(checkpoint_id)), row.file_digest.is_not(None))
+    return [(str(name), str(digest)) for name, digest in session.execute(query.order_by(row.name))]
+
+
+def _newest(checkpoint_id: int) -> Select[int]:
+    newest = select(func.max(RuntimeParity.id)).where(RuntimeParity.checkpoint_id == checkpoint_id)
+    return newest.group_by(RuntimeParity.name)
 
 
 def counted_at(session: Session, checkpoint_id: int, name: str, time: datetime) -> RuntimeParity | None:

@@ -7,14 +7,14 @@ of one table count in the order of their ids, as the name of the table and the a
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import LargeBinary, select
 from sqlalchemy.orm import Session
 
 from db.models import Base
@@ -27,8 +27,10 @@ class Record:
     """A row that is written once, and the rows that belong to it: (table, the column that names the record)."""
 
     table: str
+    key: str = "id"  # another column: all rows with one value of it, written together, are one record
     parts: tuple[tuple[str, str], ...] = ()
     changing: frozenset[str] = frozenset()  # the columns that may change; no digest covers them
+    made_at: str | None = "created_at"  # when it was written, by the database's clock
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -41,17 +43,20 @@ RECORDS = {
     record.table: record
     for record in (
         Record(table="dataset_snapshot"),
-        Record(table="training_run"),
+        Record(table="training_run", made_at=None),
         Record(table="checkpoint", changing=frozenset({"status"})),
         Record(table="operating_point"),
-        Record(table="operating_point_approval"),
+        Record(table="operating_point_approval", made_at="approved_at"),
         Record(
             table="evaluation",
             parts=tuple((part, "evaluation_id") for part in ("class_metric", "confusion_cell", "evaluation_score")),
         ),
         Record(table="runtime_parity"),
+        Record(table="job_drift"),
+        Record(table="training_image", key="dataset_snapshot_id", made_at=None),
         Record(
             table="inspection_job",
+            made_at="submitted_at",
             changing=frozenset(
                 {
                     "operating_point_id",
@@ -112,19 +117,35 @@ def seal(session: Session, table: str, number: int) -> list[Any]:
 
 def digest_of(session: Session, table: str, number: int) -> str | None:
     """The digest of a record with its parts; None where it is not there. Raises KeyError for what is no record."""
-    record, digest = RECORDS[table], Digest()
-    if not _add(session, digest, table, "id", number, record.fixed):
-        return None
-    for part, names_record in record.parts:
-        _add(session, digest, part, names_record, number, Base.metadata.tables[part].columns.keys())
+    digest = Digest()
+    for name, columns, rows in contents(session, table, number):
+        if not digest.add(name, columns, rows) and name == table:
+            return None
     return digest.hex
 
 
-def _add(session: Session, digest: Digest, name: str, key: str, number: int, columns: Iterable[str]) -> int:
-    table, names = Base.metadata.tables[name], sorted(columns)
-    query = select(*(table.c[column] for column in names)).where(table.c[key] == number).order_by(table.c.id)
-    rows = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings()
-    return digest.add(name, names, rows)
+def contents(
+    session: Session, table: str, number: int
+) -> Iterator[tuple[str, Sequence[str], Iterable[Mapping[Any, Any]]]]:
+    """What the digest of a record covers: of its own table and those of its parts the name, the columns, the rows."""
+    record = RECORDS[table]
+    wanted = [(table, record.key, record.fixed)]
+    wanted += [(part, key, tuple(Base.metadata.tables[part].columns.keys())) for part, key in record.parts]
+    for name, key, columns in wanted:
+        rows, names = Base.metadata.tables[name], sorted(columns)
+        query = select(*(rows.c[column] for column in names)).where(rows.c[key] == number).order_by(rows.c.id)
+        yield name, names, spelled(name, session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).mappings())
+
+
+def spelled(name: str, rows: Iterable[Mapping[Any, Any]]) -> Iterable[Mapping[Any, Any]]:
+    """The rows of that table with the bytes of columns that hold bytes in hex; those in others have no place there."""
+    binary = [column.name for column in Base.metadata.tables[name].columns if isinstance(column.type, LargeBinary)]
+    return ({**row, **{key: row[key].hex() for key in binary}} for row in rows) if binary else rows
+
+
+def encoded(columns: Sequence[str], row: Mapping[Any, Any]) -> str:
+    """A row as a digest covers it."""
+    return _encode(_without_null(columns, row))
 
 
 @lru_cache(maxsize=16)  # a batch's verdicts have one time

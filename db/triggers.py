@@ -25,14 +25,16 @@ APPEND_ONLY = (
     "inspection_result",
     *(name for name, record in RECORDS.items() if not record.changing),
     *(part for record in RECORDS.values() for part, _ in record.parts),
-    # No digest covers these two: they follow from what digests cover, and can be computed anew.
-    "job_drift",
-    "training_image",
 )
 # What keeps no record: who is alive, and who leads.
 FREE = ("service_heartbeat", "leadership")
 
-_FUNCTION = "inspectq_refuse_change"
+FUNCTION = "inspectq_refuse_change"
+REFUSING_ON_POSTGRESQL = (
+    f"CREATE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "RAISE EXCEPTION '% %', TG_TABLE_NAME, TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation'; "
+    "END $$"
+)
 _ADDED_TO = "is only ever added to"
 _STAYS = "stays as it was written"
 
@@ -43,25 +45,26 @@ def drop(connection: Connection) -> None:
         on = f" ON {table}" if connection.dialect.name == "postgresql" else ""
         connection.execute(text(f"DROP TRIGGER {name}{on}"))
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"DROP FUNCTION IF EXISTS {_FUNCTION}()"))
+        connection.execute(text(f"DROP FUNCTION IF EXISTS {FUNCTION}()"))
 
 
 def create(connection: Connection) -> None:
     """Make the triggers. They must not be there."""
     if connection.dialect.name == "postgresql":
-        connection.execute(
-            text(
-                f"CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                "RAISE EXCEPTION '% %', TG_TABLE_NAME, TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation'; "
-                "END $$"
-            )
-        )
-    for name, (table, change, why) in _wanted(connection.dialect.name).items():
-        if connection.dialect.name == "postgresql":
-            does = f"FOR EACH STATEMENT EXECUTE FUNCTION {_FUNCTION}('{why}')"
-        else:
-            does = f"BEGIN SELECT RAISE(ABORT, '{table} {why}'); END"
-        connection.execute(text(f"CREATE TRIGGER {name} BEFORE {change} ON {table} {does}"))
+        connection.execute(text(REFUSING_ON_POSTGRESQL))
+    for statement in statements(connection.dialect.name).values():
+        connection.execute(text(statement))
+
+
+def statements(dialect: str) -> dict[str, str]:
+    """By the name of each trigger, what makes it: as the database itself would say it again."""
+    made = {}
+    for name, (table, change, why) in _wanted(dialect).items():
+        does = f"BEGIN SELECT RAISE(ABORT, '{table} {why}'); END"
+        if dialect == "postgresql":
+            does = f"FOR EACH STATEMENT EXECUTE FUNCTION {FUNCTION}('{why}')"
+        made[name] = f"CREATE TRIGGER {name} BEFORE {change} ON {table} {does}"
+    return made
 
 
 def missing(connection: Connection) -> list[str]:

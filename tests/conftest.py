@@ -11,8 +11,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -122,6 +122,12 @@ def postgres_template(postgres_home: str) -> Iterator[str]:
     with _new_database(postgres_home) as url:
         _make_tables(url)
         yield url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def copy_of_postgres(postgres_home: str) -> Callable[[str], AbstractContextManager[str]]:
+    """Given the name of a PostgreSQL database that nobody uses now, the URL of a copy for as long as a block runs."""
+    return lambda template: _new_database(postgres_home, template)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from vision.runtime import (
 from worker.choice import AUTO, RuntimeRefused, best_runtime
 from worker.lease import LeaseLost, Leases, WorkerStopping
 from worker.shift import Bench, NotSaved, OnImage, Shift, told
+from worker.versions import versions
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +265,7 @@ class Inspector:
 
     def _finish(self, held: Claim, rows: list[NewResult]) -> bool:
         with writing(self._engine) as session:
-            return batches.finish(session, held, rows)
+            return batches.finish(session, held, rows, versions=versions(rows[0].engine) if rows else None)
 
     def _fault(self, held: Claim, fault: str, pause_seconds: float | None = None) -> None:
         pause = _pause(held.faults) if pause_seconds is None else pause_seconds

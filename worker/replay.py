@@ -42,6 +42,7 @@ class Found(StrEnum):
     UNREADABLE_AGAIN = "unreadable_again"  # for the same reason
     SCORE_CHANGED = "score_changed"
     VERDICT_FLIPPED = "verdict_flipped"
+    LABEL_CHANGED = "label_changed"  # the same verdict, but another word for the class is recorded
     ALTERED = "altered"  # other bytes
     MISSING = "missing"
     OTHER_REASON = "other_reason"  # the same bytes are unreadable for another reason, or only then, or only now
@@ -133,8 +134,10 @@ def compared(recorded: Recorded, outcome: ImageScore, tolerance: float) -> Repla
     label, disposition = judge(outcome.score, recorded)
     if recorded.score is None:
         found = Found.OTHER_REASON
-    elif (label, disposition) != (recorded.label, recorded.disposition):
+    elif disposition != recorded.disposition:
         found = Found.VERDICT_FLIPPED
+    elif label != recorded.label:
+        found = Found.LABEL_CHANGED
     elif abs(outcome.score - recorded.score) > tolerance:
         found = Found.SCORE_CHANGED
     else:

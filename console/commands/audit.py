@@ -11,12 +11,13 @@ from console.exits import ExitCode
 from console.model_files import ModelFiles
 from console.options import FORMAT
 from console.tables import print_fields
-from db import audit, jobs, triggers
+from db import audit, definitions
 from db.audit import Chain
 from db.engine import Session, reading
+from db.misfits import Misfit
 from db.schema import open_database
 from db.settings import settings
-from db.verification import Misfit, Verification
+from db.verification import Verification
 
 MOST_NAMED = 100  # of what does not fit; the rest is counted
 
@@ -33,30 +34,30 @@ def verify(skip_model_files: bool, as_format: str) -> None:
     """Compare all records with the chain of events. Exit 1 where something does not fit.
 
     The chain is walked, verdicts, evaluations, limits and approvals are digested again, every ended job is recounted,
-    and the model files are hashed.
+    the model files are hashed, and views and triggers compared with those that inspectq makes.
     """
     with reading(open_database(settings().effective_database_url)) as session:
-        chain, uneven = audit.verify(session), jobs.misfits(session)
+        chain = audit.verify(session)
         rows = Verification(session=session)
         files = ModelFiles(session=session, folder=settings().models_folder)
         found = one_after_the_other(
             _of_chain(chain),
             rows.misfits(),
-            _of_ledgers(uneven),
             () if skip_model_files else files.misfits(),
-            _of_triggers(session),
+            _of_definitions(session),
         )
         named = list(islice(found, MOST_NAMED))
         more = sum(1 for _ in found)
     fields = {
         "events": chain.events,
-        "chain": "whole" if chain.broken_at is None else f"broken at event {chain.broken_at}",
+        "chain": chain.words,
+        "chain_breaks": chain.breaks,
         "newest_digest": chain.newest,
         "verdicts_that_fit": rows.verdicts,
         "records_that_fit": rows.records,
         "model_files_that_fit": None if skip_model_files else files.fit,
         "rows_older_than_digests": rows.older,
-        "jobs_that_do_not_add_up": uneven,
+        "jobs_that_do_not_add_up": rows.uneven,
         "misfits": len(named) + more,
         "does_not_fit": [misfit.says if as_format == "table" else asdict(misfit) for misfit in named],
     }
@@ -73,15 +74,6 @@ def _of_chain(chain: Chain) -> Iterator[Misfit]:
         yield Misfit(what="event", event=chain.broken_at, says=says)
 
 
-def _of_ledgers(uneven: list[int]) -> Iterator[Misfit]:
-    for job in uneven:
-        yield Misfit(what="ledger", job=job, says=f"Job {job}: its images and its verdicts do not add up.")
-
-
-def _of_triggers(session: Session) -> Iterator[Misfit]:
-    missing = triggers.missing(session.connection())
-    if missing:
-        says = (
-            f"Nothing refuses changes of {', '.join(missing)} any more: `inspectq db upgrade` makes the triggers anew."
-        )
-        yield Misfit(what="triggers", says=says)
+def _of_definitions(session: Session) -> Iterator[Misfit]:
+    for says in definitions.differences(session.connection()):
+        yield Misfit(what="definition", says=says)

@@ -29,12 +29,13 @@ def trace(job: int, path: str, as_format: str) -> None:
     PATH is relative to the job's folder, or absolute, as `inspectq results` or the file system writes it.
     """
     from console.evidence.trace import fields, printed
-    from db import lineage
+    from db import lineage, resting
     from vision.runtimes import name_of
 
     with reading(open_database(settings().effective_database_url)) as session:
         found = lineage.trace(session, job, path, name_of)
-        click.echo(json.dumps(fields(found), indent=2) if as_format == "json" else printed(found))
+        misfits = [misfit.says for misfit in resting.of_verdict(session, found)]
+        click.echo(json.dumps(fields(found, misfits), indent=2) if as_format == "json" else printed(found, misfits))
 
 
 @click.command()
@@ -82,7 +83,7 @@ def bundle(job: int, out: Path) -> None:
     """
     from console.evidence.bundle import write_bundle
     from console.evidence.checksums import checksum_line
-    from console.evidence.instructions import warnings
+    from console.evidence.lot import warnings
 
     engine = open_database(settings().effective_database_url)
     with progress_bar() as progress:
@@ -94,7 +95,7 @@ def bundle(job: int, out: Path) -> None:
             made_at=datetime.now(UTC),
             on_file=lambda name: progress.update(task, description=f"Writing {name}"),
         )
-    say(*warnings(lot.job, lot.ledger, evaluated=bool(lot.evaluations)))
+    say(*warnings(lot))
     with out.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     click.echo(checksum_line(digest, os.fsencode(out.name)), nl=False)

@@ -3,8 +3,8 @@
 import csv
 import json
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,32 +15,20 @@ from console.evidence.archive import Archive
 from console.evidence.checksums import checksum_line
 from console.evidence.facts import evaluation_facts, event_facts, model_facts, submission_facts
 from console.evidence.instructions import instructions
+from console.evidence.lot import Lot, lot_of
 from console.files import whole
 from console.report.job import job_page
 from console.results import defused, write_csv, write_json
 from console.thresholds import fields, outcomes
-from db import evaluations, jobs, lineage, results
+from db import audit, jobs, lineage, results, seals
 from db.engine import Engine, Session, reading
 from db.errors import Refused
-from db.jobs import Ledger
-from db.models import OPEN_JOBS, Evaluation, InspectionJob
+from db.models import Evaluation
 from db.paths import to_bytes
-from db.results import RuntimeCount
 from scheduler.submission import person
 
 _LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "onnxruntime", "sqlalchemy")
-_REFERENCE = ("torch", "fp32")
 OnFile = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lot:
-    """What the database says about a job as a whole."""
-
-    job: InspectionJob
-    ledger: Ledger
-    runtimes: list[RuntimeCount]
-    evaluations: list[Evaluation]  # that apply, those of the runtime that judged most images first
 
 
 def write_bundle(engine: Engine, job_id: int, out: Path, *, made_at: datetime, on_file: OnFile = lambda _: None) -> Lot:
@@ -50,7 +38,7 @@ def write_bundle(engine: Engine, job_id: int, out: Path, *, made_at: datetime, o
     is judged anew meanwhile, or `out` cannot be written.
     """
     with reading(engine) as session, whole(out) as part:
-        lot = _lot(session, job_id)
+        lot = lot_of(session, job_id)
         with Archive(part) as archive:
             _write(session, archive, lot, made_at, on_file)
             on_file("report.html")
@@ -62,30 +50,23 @@ def write_bundle(engine: Engine, job_id: int, out: Path, *, made_at: datetime, o
     return lot
 
 
-def _lot(session: Session, job_id: int) -> Lot:
-    job = jobs.get(session, job_id)
-    if job.state in OPEN_JOBS:
-        raise Refused(
-            f"Job {job_id} is {job.state.value}: there is evidence for it when it has ended. "
-            f"Follow it: inspectq jobs show {job_id}"
-        )
-    runtimes = results.runtimes(session, job_id)
-    engine, precision = (runtimes[0].engine, runtimes[0].precision) if runtimes else _REFERENCE
-    applying = evaluations.applying(session, job.checkpoint, engine=engine, precision=precision)
-    return Lot(job=job, ledger=jobs.ledger(session, job_id), runtimes=runtimes, evaluations=list(applying))
-
-
 def _write(session: Session, archive: Archive, lot: Lot, made_at: datetime, on_file: OnFile) -> None:
     job = lot.job
     documents: dict[str, Any] = {
-        "evaluation.json": [evaluation_facts(row) for row in lot.evaluations],
-        "job.json": {**submission_facts(job), "ledger": lot.ledger.to_dict(), "ledger_closed": lot.ledger.closed},
+        "evaluation.json": [
+            {**evaluation_facts(row), "made_after_the_verdicts": row in lot.later_evaluations} for row in _judged(lot)
+        ],
+        "job.json": {
+            **submission_facts(job),
+            "ledger": lot.ledger.to_dict(),
+            "ledger_closed": lot.ledger.closed,
+            "open_images": lot.open_images,
+        },
         "model.json": model_facts(job.checkpoint),
         "operating-point.json": fields(job.operating_point, outcomes(session, job.operating_point)),
-        "versions.json": _versions(lot, made_at),
     }
     with archive.text("README.txt") as stream:
-        stream.write(instructions(job, lot.ledger, evaluated=bool(lot.evaluations)))
+        stream.write(instructions(lot))
     with archive.text("check.py") as stream:
         stream.write(Path(check.__file__).read_text(encoding="utf-8"))
     for name, value in documents.items():
@@ -93,7 +74,13 @@ def _write(session: Session, archive: Archive, lot: Lot, made_at: datetime, on_f
         archive.json(name, value)
     _write_matrix(archive, lot)
     on_file("audit-events.jsonl")
-    _write_events(session, archive, job)
+    archive.json("versions.json", _versions(lot, made_at, _write_events(session, archive, lot)))
+    on_file("records.jsonl")
+    with archive.text("records.jsonl") as stream:
+        stream.writelines(_records(session, lot))
+    on_file("verdict-rows.jsonl")
+    with archive.text("verdict-rows.jsonl") as stream:
+        stream.writelines(f"{row}\n" for row in results.as_sealed(session, job.id))
     on_file("verdicts.csv")
     with archive.text("verdicts.csv") as stream:
         write_csv(results.of_job(session, job.id), stream)
@@ -107,31 +94,54 @@ def _write(session: Session, archive: Archive, lot: Lot, made_at: datetime, on_f
                 manifest.write(checksum_line(row["sha256"], to_bytes(row["path"])))
 
 
+def _judged(lot: Lot) -> list[Evaluation]:
+    return [*lot.evaluations, *lot.later_evaluations]
+
+
+def _records(session: Session, lot: Lot) -> Iterator[str]:
+    """Lines of JSON: which record, then of it and of each part the table's name and its rows."""
+    for table, number in lot.rests.records:
+        yield json.dumps({"record": [table, number]}) + "\n"
+        for name, columns, rows in seals.contents(session, table, number):
+            yield json.dumps({"table": name}) + "\n"
+            for row in rows:
+                yield f'{{"row":{seals.encoded(columns, row)}}}\n'
+
+
 def _write_matrix(archive: Archive, lot: Lot) -> None:
     with archive.text("confusion-matrix.csv") as stream:
         writer = csv.writer(stream)
         writer.writerow(("evaluation", "engine", "precision", "split", "actual", "predicted", "images"))
-        for row in lot.evaluations:
+        for row in _judged(lot):
             for cell in row.cells:
                 words = (row.split, cell.actual, cell.predicted)
                 writer.writerow((f"e{row.id}", row.engine, row.precision, *map(defused, words), cell.images))
 
 
-def _write_events(session: Session, archive: Archive, job: InspectionJob) -> None:
+def _write_events(session: Session, archive: Archive, lot: Lot) -> Counter[str]:
+    """Returns how many batches were judged by which versions, as JSON; those of before they were recorded as null."""
+    versions: Counter[str] = Counter()
     with archive.text("audit-events.jsonl") as stream:
-        for event, previous in lineage.events(session, lineage.subjects(job, job.checkpoint)):
+        about = lineage.concerning(lot.rests.subjects, batches_of=lot.job.id)
+        for event, previous in lineage.events(session, about):
             json.dump({**event_facts(event), "previous": previous}, stream)
             stream.write("\n")
+            if event.action == audit.RESULTS_ADDED:
+                versions[json.dumps(event.details.get("versions"), sort_keys=True)] += 1
     archive.json("audit-chain.json", {"newest_digest": lineage.newest_digest(session)})
+    return versions
 
 
-def _versions(lot: Lot, made_at: datetime) -> dict[str, Any]:
+def _versions(lot: Lot, made_at: datetime, judged_by: Counter[str]) -> dict[str, Any]:
     run = lot.job.checkpoint.training_run
     return {
         "training": {"inspectq": run.code_version, "libraries": run.library_versions},
-        "evaluations": {f"e{row.id}": {"inspectq": row.code_version} for row in lot.evaluations},
+        "evaluations": {f"e{row.id}": {"inspectq": row.code_version} for row in _judged(lot)},
         "inspection": {
-            "inspectq": None,  # no verdict stores it
+            "workers": [
+                {"versions": json.loads(versions), "batches": batches}
+                for versions, batches in sorted(judged_by.items())
+            ],
             "runtimes": [vars(runtime) for runtime in lot.runtimes],
         },
         "bundle": {

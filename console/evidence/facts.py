@@ -7,7 +7,7 @@ neither torch nor numpy.
 from typing import Any
 
 from console.runtimes import parity_fields
-from db.lineage import given
+from db.lineage import Lineage, given
 from db.models import (
     AuditEvent,
     Checkpoint,
@@ -88,9 +88,18 @@ def event_facts(event: AuditEvent) -> dict[str, Any]:
     return {"event": values.pop("id"), **values}
 
 
-def approved_by_then(point: OperatingPoint, row: InspectionResult) -> bool:
-    """Whether somebody answered for the limits when the verdict was given."""
-    return point.approval is not None and point.approval.approved_at <= row.time
+def approved_by_then(found: Lineage) -> bool:
+    """Whether somebody answered for the limits when the verdict was given, by the event of it and not by its row."""
+    return found.approval is not None and found.approval.time <= found.verdict.time
+
+
+def leakage_words(row: Evaluation) -> str:
+    """What the evaluation says of twins of its images in training."""
+    if row.leaking is None:
+        return "whether its images have twins in training was not told"
+    if not row.leaking:
+        return f"not leaking: none of {row.images} images has a twin in training"
+    return f"LEAKING: {row.leaking} of {row.images} images have a twin in training"
 
 
 def submission_facts(job: InspectionJob) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """How does somebody check a bundle with nothing but what every computer has? The README.txt in it."""
 
+from console.evidence.lot import Lot, warnings
 from console.terminal import shown
-from db.jobs import Ledger
-from db.models import InspectionJob, JobState
 from db.operating_points import approval_words
 
 _HOW = """\
@@ -18,7 +17,10 @@ WHAT IS HERE
   confusion-matrix.csv  the same in counts: actual class, predicted class, images
   job.json              who submitted what and when; its ledger
   report.html           all of that to look at, in any browser
-  audit-events.jsonl    what was done with the job and its model; audit-chain.json: where the chain ended
+  audit-events.jsonl    what was done with the job, its batches, its model, and what that was made from and judged on;
+                        audit-chain.json: where the chain ended
+  verdict-rows.jsonl    every verdict that was ever given on the images, as the events' digests cover it
+  records.jsonl         likewise the job, model, training, data sets, limits, approvals and evaluations
   check.py              checks all of this: see below
   versions.json         versions of the code and its libraries
   SHA256SUMS            the sha256 of every file here
@@ -35,7 +37,8 @@ HOW TO CHECK IT
 3. With Python 3.11 or later, and nothing but its own library:
      python3 check.py [FOLDER OF THE IMAGES]
    does both on any system. It also checks that each verdict follows from its score and the limits, that no image is
-   without a verdict, and that each audit event has the digest of its content and of the one before it. It is short:
+   without a verdict, that the files say the same as each other, that each audit event has the digest of its content
+   and of the one before it, and that verdicts and records have the digests that the events keep of them. It is short:
    read it before you run it. Events about other jobs lie between those here; that none of them was removed is what
    `inspectq audit verify` says, whose digest is that of audit-chain.json for as long as nothing was added.
 
@@ -45,30 +48,15 @@ HOW TO CHECK IT
 """
 
 
-def instructions(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> str:
+def instructions(lot: Lot) -> str:
     """What the bundle is about, what to know before relying on it, and how to check it."""
-    counts = ", ".join(f"{number} {name}" for name, number in ledger.to_dict().items())
+    job = lot.job
+    counts = ", ".join(f"{number} {name}" for name, number in lot.ledger.to_dict().items())
     about = [
         f"Evidence for job {job.id}: the images in {shown(job.root)}",
         f"judged by model {shown(job.checkpoint.name)}, sha256 {job.checkpoint.digest},",
         f"by operating point {job.operating_point_id}, {shown(approval_words(job.operating_point))}.",
-        f"Images: {counts}.",
-        *(f"NOTE: {warning}" for warning in warnings(job, ledger, evaluated=evaluated)),
+        f"Images: {counts}{f', {lot.open_images} without a verdict' if lot.open_images else ''}.",
+        *(f"NOTE: {shown(warning)}" for warning in warnings(lot)),
     ]
     return "\n".join(about) + "\n\n" + _HOW.replace("{job}", str(job.id))
-
-
-def warnings(job: InspectionJob, ledger: Ledger, *, evaluated: bool) -> list[str]:
-    """What stands in the way of relying on the verdicts; a sentence each."""
-    said = []
-    if job.operating_point.approval is None:
-        said.append(f"Its limits, operating point {job.operating_point_id}, are UNAPPROVED.")
-    if not evaluated:
-        said.append("The model was not evaluated on images that it has not learned from.")
-    if job.state is not JobState.DONE:
-        said.append(f"The job is {job.state.value}: not every image that was submitted has a verdict.")
-    if ledger.unreadable:
-        said.append(f"Of the images {ledger.unreadable} could not be read, and were not judged.")
-    if not ledger.closed:
-        said.append("The ledger does not close: see inspectq audit verify.")
-    return said

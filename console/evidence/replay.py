@@ -24,6 +24,7 @@ _WORDS = {
     Found.UNREADABLE_AGAIN: "are unreadable for the same reason as before",
     Found.SCORE_CHANGED: "have another score",
     Found.VERDICT_FLIPPED: "have another verdict",
+    Found.LABEL_CHANGED: "have the same verdict, but another label",
     Found.ALTERED: "are other bytes than those that were judged",
     Found.MISSING: "are missing",
     Found.OTHER_REASON: "can or cannot be read, otherwise than before",

@@ -1,5 +1,6 @@
 """Why was this image judged as it was? The whole lineage of one verdict, for a script and for a person."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -8,6 +9,7 @@ from console.evidence.facts import (
     comparison_facts,
     evaluation_facts,
     event_facts,
+    leakage_words,
     model_facts,
     point_facts,
     submission_facts,
@@ -23,10 +25,11 @@ _LONG = 20  # characters of a subject: enough of a digest to tell models apart
 _LONG_DETAILS = 160  # characters; --format json has them whole
 
 
-def fields(lineage: Lineage) -> dict[str, Any]:
-    """For scripts: every record whole."""
+def fields(lineage: Lineage, misfits: Sequence[str]) -> dict[str, Any]:
+    """For scripts: every record whole. `misfits`: what of them does not fit the chain of events."""
     found, points = lineage, lineage.points
     return {
+        "does_not_fit": list(misfits),
         "verdict": verdict_facts(found.verdict, found.point),
         "revisions": [verdict_facts(row, points[row.operating_point_id]) for row in found.revisions],
         "chain": [verdict_facts(row, points[row.operating_point_id]) for row in found.chain],
@@ -34,10 +37,12 @@ def fields(lineage: Lineage) -> dict[str, Any]:
         "image": {name: getattr(found.verdict, name) for name in ("path", "sha256", "size", "width", "height")},
         "operating_point": {
             **point_facts(found.point),
-            "approved_by_then": approved_by_then(found.point, found.verdict),
+            "approved_by_then": approved_by_then(found),
+            "approval_event": found.approval and found.approval.id,
         },
         "model": model_facts(found.checkpoint),
         "evaluations": [evaluation_facts(row) for row in found.evaluations],
+        "later_evaluations": [evaluation_facts(row) for row in found.later_evaluations],
         "runtime": {
             "runtime": found.runtime,
             "engine": found.origin.engine,
@@ -55,9 +60,10 @@ def fields(lineage: Lineage) -> dict[str, Any]:
     }
 
 
-def printed(lineage: Lineage) -> str:
-    """For a person: the verdict first, then why."""
+def printed(lineage: Lineage, misfits: Sequence[str]) -> str:
+    """For a person: what is not to be relied on, then the verdict, then why."""
     sections = {
+        **({"NOTE: this does not fit what was recorded; see inspectq audit verify": misfits} if misfits else {}),
         "Verdict": _verdict(lineage),
         "How it was given": _history(lineage),
         "Image": _image(lineage.verdict),
@@ -125,10 +131,12 @@ def _limits(found: Lineage) -> list[str]:
         + (f", proposed by {point.proposed_by}" if point.proposed_by else "")
         + (f", read off evaluation e{point.evaluation_id}" if point.evaluation_id else "")
     ]
-    if not approved_by_then(point, found.verdict):
+    if not approved_by_then(found):
         lines.append(f"{UNAPPROVED} when the verdict was given")
     if approval is not None:
         lines.append(f"approved by {approval.approved_by} on {approval.approved_at.isoformat()}: {approval.reason}")
+        if found.approval is None:
+            lines.append("NO EVENT reports this approval: see inspectq audit verify")
     return lines
 
 
@@ -159,30 +167,30 @@ def _model(found: Lineage) -> list[str]:
 
 
 def _evaluations(found: Lineage) -> list[str]:
+    since = [
+        f"made later: e{row.id}, {row.engine} {row.precision}, {row.split} of {row.dataset.root}, "
+        f"{row.created_at.isoformat()}"
+        for row in found.later_evaluations
+    ]
     if not found.evaluations:
-        return ["NOT EVALUATED on images that it has not learned from"]
+        when = " when the verdict was given" if since else ""
+        return [f"NOT EVALUATED on images that it has not learned from{when}", *since]
     lines = []
     for row in found.evaluations:
         lines += [
             f"e{row.id}, {row.engine} {row.precision} on {row.device}: {row.images} images, {row.split} of "
             f"{row.dataset.root}, defective from a score of {row.threshold!r}, {row.created_at.isoformat()}",
+            f"  {leakage_words(row)}",
             f"  missed defective parts  {_rate(row, 'miss_rate')}",
             f"  false alarms            {_rate(row, 'false_alarm_rate')}",
             f"  accuracy                {_rate(row, 'accuracy')}",
-            f"  {_leaking(row)}",
             *(f"  {cell.actual}, judged {cell.predicted}: {cell.images}" for cell in row.cells),
         ]
     if (found.evaluations[0].engine, found.evaluations[0].precision) != (found.origin.engine, found.origin.precision):
         lines.append("none of these is of the runtime that gave the verdict")
     if {found.point.pass_below, found.point.fail_from} != {found.evaluations[0].threshold}:
         lines.append(f"what the verdict's own limits make of these images: inspectq threshold show {found.point.id}")
-    return lines
-
-
-def _leaking(row: Evaluation) -> str:
-    if row.leaking is None:
-        return "whether they have twins in training was not told"
-    return f"LEAKING: {row.leaking} have a twin in training" if row.leaking else "none has a twin in training"
+    return lines + since
 
 
 def _runtime(found: Lineage) -> list[str]:
@@ -203,14 +211,19 @@ def _runtime(found: Lineage) -> list[str]:
 def _code(found: Lineage) -> list[str]:
     versions = _code_versions(found)
     evaluated = f", evaluation {versions['evaluation']}" if versions["evaluation"] else ""
-    return [f"inspectq: training {versions['training']}{evaluated}; the worker's version is not recorded"]
+    worker = "; the worker's version is not recorded"
+    if versions["worker"]:
+        worker = f", worker {versions['worker']} ({_words(versions['worker_libraries'])})"
+    return [f"inspectq: training {versions['training']}{evaluated}{worker}"]
 
 
-def _code_versions(found: Lineage) -> dict[str, str | None]:
+def _code_versions(found: Lineage) -> dict[str, Any]:
+    of_worker = dict(found.added.details.get("versions") or {}) if found.added else {}
     return {
         "training": found.checkpoint.training_run.code_version,
         "evaluation": found.evaluations[0].code_version if found.evaluations else None,
-        "worker": None,  # no result stores it
+        "worker": of_worker.pop("inspectq", None),  # None of before its events told
+        "worker_libraries": of_worker,
         "this": version("inspectq"),
     }
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,17 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from console.evidence.check import entry
 from console.evidence.checksums import checksum_line
 from console.exits import ExitCode
-from db import jobs
+from db import jobs, operating_points
 from db.engine import Engine, writing
 from db.paths import to_text
 from db.schema import open_database
 from tests.console.shell import Said, type_here
+from tests.tampering import tampering
 
 Type = Callable[..., Said]
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -42,7 +44,9 @@ FILES = (
     "job.json",
     "model.json",
     "operating-point.json",
+    "records.jsonl",
     "report.html",
+    "verdict-rows.jsonl",
     "verdicts.csv",
     "verdicts.json",
     "versions.json",
@@ -129,8 +133,8 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
         "missed defective parts  60.00%, with 95% confidence 26.24% to 87.84%",
         "defective, judged ok: 6",
         "make of these images: inspectq threshold show 2",
-        "the worker's version is not recorded",
-        "LEAKING: 2 have a twin in training",
+        "LEAKING: 2 of ",
+        "evaluation 1, worker 0.1 (torch 2.9, pillow 12)",
         f"m.keller  job.submit job:{lot}",
     ):
         assert words in said.out, words
@@ -142,6 +146,7 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
 def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> None:
     found = typed("trace", lot, images / NASTY[1], "--format", "json").json
     assert list(found) == [
+        "does_not_fit",
         "verdict",
         "revisions",
         "chain",
@@ -150,6 +155,7 @@ def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> N
         "operating_point",
         "model",
         "evaluations",
+        "later_evaluations",
         "runtime",
         "worker",
         "batch",
@@ -167,7 +173,8 @@ def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> N
     (evaluation,) = found["evaluations"]
     assert evaluation["miss_rate_lcl"] < evaluation["miss_rate"] == 0.6 < evaluation["miss_rate_ucl"]
     assert sum(cell["images"] for cell in evaluation["confusion_matrix"]) == 30
-    assert found["code_version"]["worker"] is None
+    assert found["code_version"]["worker"] == "0.1"
+    assert found["code_version"]["worker_libraries"] == {"torch": "2.9", "pillow": "12"}
     assert found["audit_events"][-1]["action"] == "job.done"
 
 
@@ -182,6 +189,34 @@ def test_an_unreadable_image_is_traced_and_unapproved_limits_are_called_so(
     nobody = typed("trace", job, "nobody.jpg")
     assert (nobody.code, nobody.out) == (ExitCode.WRONG_USAGE, "")
     assert f"inspectq results {job}" in nobody.err
+
+
+def test_a_trace_tells_apart_what_was_known_when_the_verdict_was_given_and_what_came_later(
+    typed: Type, rows: Any, lot: int, images: Path
+) -> None:
+    judged = [rows.Judged(path=f"{n}.jpg", actual=CLASS[n % 3], score=SCORE[n % 5]) for n in range(9)]
+    rows.add_evaluation(1, images / "line-1", judged, leaking=3)
+    found = typed("trace", lot, "line-2/gone.jpg", "--format", "json").json
+    assert [row["evaluation"] for row in found["evaluations"]] == ["e1"]
+    assert [row["evaluation"] for row in found["later_evaluations"]] == ["e2"]
+    assert "made later: e2, torch fp32, test of " in typed("trace", lot, "line-2/gone.jpg").out
+    again = rows.add_job(images, [rows.Verdict(path="line-2/gone.jpg", score=None, reason="vanished")])
+    assert "LEAKING: 3 of 9 images have a twin in training" in typed("trace", again, "line-2/gone.jpg").out
+
+
+def test_an_approval_counts_from_its_event_on_whatever_its_row_says(typed: Type, rows: Any, images: Path) -> None:
+    job = made(rows, images, limits=(0.5, 0.5))
+    with writing(rows.engine) as session:
+        point = operating_points.get(session, 1)
+        operating_points.approve(session, point, by="Q. Engineer", reason="Late.", account="test")
+    with tampering(rows.engine) as session:
+        session.execute(text("UPDATE operating_point_approval SET approved_at = '2026-01-01 00:00:00.000000'"))
+    said = typed("trace", job, "line-2/gone.jpg")
+    assert "UNAPPROVED when the verdict was given" in said.out
+    assert "approved by Q. Engineer on 2026-01-01" in said.out
+    with tampering(rows.engine) as session:
+        session.execute(text("DELETE FROM audit_event WHERE action = 'threshold.approve'"))
+    assert "NO EVENT reports this approval" in typed("trace", job, "line-2/gone.jpg").out
 
 
 def test_a_bundle_is_checked_with_standard_tools_and_names_what_was_altered(
@@ -241,25 +276,67 @@ def test_who_alters_the_bundle_and_its_checksums_is_found_by_what_it_says(
     events = map(json.loads, (folder / "audit-events.jsonl").read_text(encoding="utf-8").splitlines())
     submitted = next(event["event"] for event in events if event["actor"] == "m.keller")
     for name, old, new, words in (
-        ("verdicts.csv", ",PASS,", ",FAIL,", "the limits say PASS"),
+        ("verdicts.csv", ",PASS,", ",FAIL,", "verdicts.csv and verdicts.json say something else"),
+        ("verdicts.json", '"PASS"', '"FAIL"', "the limits say PASS"),
+        ("verdicts.json", '"score": 0.1', '"score": 0.2', "has another verdict in verdict-rows.jsonl"),
+        ("verdict-rows.jsonl", '"score":0.1', '"score":0.2', "the verdicts of batch 1 are not as their event"),
+        ("verdict-rows.jsonl", '"device":"cpu"', '"device":"cuda"', "the verdicts of batch 1 are not as their event"),
         ("operating-point.json", '"fail_from": 0.6', '"fail_from": 0.9', "the limits say REVIEW"),
+        ("operating-point.json", '"fail_from": 0.6', '"fail_from": 0.61', "fail_from 0.61, the record 0.6"),
+        ("operating-point.json", '"Q. Engineer"', '"Q. Boss"', "'Q. Boss' approved it, its event 'Q. Engineer'"),
+        ("operating-point.json", '"operating_point": 2', '"operating_point": 1', "judged by operating point 2"),
+        ("records.jsonl", '"fail_from":0.6', '"fail_from":0.61', "operating_point 2 is not as its event reported"),
+        ("records.jsonl", '"images":6', '"images":0', "evaluation 1 is not as its event reported it"),
         ("job.json", '"submitted": 5', '"submitted": 6', "does not account for all"),
+        ("job.json", '"m.keller"', '"nobody"', "job.json says submitted_by 'nobody', the record 'm.keller'"),
+        ("model.json", f'"{"ab" * 32}"', f'"{"cd" * 32}"', "model.json says digest"),
+        ("model.json", f'"{"f" * 64}"', f'"{"e" * 64}"', "model.json says fingerprint"),
+        ("evaluation.json", '"images": 6', '"images": 0', "confusion_matrix says images 0, the record 6"),
+        ("evaluation.json", '"miss_rate": 0.6', '"miss_rate": 0.0', "miss_rate 0.0, the record 0.6"),
+        ("confusion-matrix.csv", ",6\r", ",5\r", "confusion-matrix.csv says something else of e1"),
+        ("images.sha256", "  =1+1.jpg", "  =1+2.jpg", "has another sha256 in images.sha256"),
         ("audit-events.jsonl", '"m.keller"', '"nobody"', f"event {submitted} was altered"),
+        ("audit-events.jsonl", *without_event(folder, "job.submit"), "no event reports that job 1 was submitted"),
+        ("audit-events.jsonl", *without_event(folder, "results.add"), "no event reports the verdicts of batch 1"),
+        ("audit-events.jsonl", *without_event(folder, "evaluation.add"), "no event reports evaluation 1"),
+        (
+            "audit-events.jsonl",
+            *without_event(folder, "threshold.approve"),
+            "no event reports operating_point_approval",
+        ),
+        ("verdict-rows.jsonl", (folder / "verdict-rows.jsonl").read_text(), "", "the verdicts of batch 1 are missing"),
     ):
-        before = (folder / name).read_text(encoding="utf-8")
-        assert old in before
-        (folder / name).write_text(before.replace(old, new), encoding="utf-8")
+        before = (folder / name).read_bytes()
+        assert old.encode() in before, old
+        (folder / name).write_bytes(before.replace(old.encode(), new.encode()))
         assert f"{name}' was altered" in checked(folder)[1]
-        sums = b"".join(
-            checksum_line(hashlib.sha256((folder / file).read_bytes()).hexdigest(), file.encode())
-            for file in FILES
-            if file != "SHA256SUMS"
-        )
-        (folder / "SHA256SUMS").write_bytes(sums)
+        resealed(folder, FILES)
         code, said = checked(folder)
         assert code == 1
-        assert words in said
-        (folder / name).write_text(before, encoding="utf-8")
+        assert words in said, (words, said)
+        (folder / name).write_bytes(before)
+    for name in FILES:
+        if name not in ("SHA256SUMS", "check.py", "audit-events.jsonl"):
+            resealed(folder, [file for file in FILES if file != name])
+            assert f"{name} is not in SHA256SUMS" in checked(folder)[1]
+    resealed(folder, FILES)
+    assert checked(folder)[0] == 0
+
+
+def resealed(folder: Path, files: Sequence[str]) -> None:
+    """As whoever alters a file would: its checksum is made anew."""
+    sums = b"".join(
+        checksum_line(hashlib.sha256((folder / file).read_bytes()).hexdigest(), file.encode())
+        for file in files
+        if file != "SHA256SUMS"
+    )
+    (folder / "SHA256SUMS").write_bytes(sums)
+
+
+def without_event(folder: Path, action: str) -> tuple[str, str]:
+    """(the line of the event, nothing)."""
+    lines = (folder / "audit-events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    return next(line for line in lines if f'"action": "{action}"' in line), ""
 
 
 def test_the_same_job_gives_the_same_bytes_on_either_database(

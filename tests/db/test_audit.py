@@ -54,6 +54,18 @@ def test_the_first_event_that_was_changed_removed_or_moved_is_named(
     assert chain(engine).broken_at == broken_at
 
 
+def test_behind_a_break_the_walk_goes_on_and_each_further_one_is_counted(engine: Engine) -> None:
+    for number in range(8):
+        record(engine, number)
+    newest = chain(engine).newest
+    with tampering(engine) as session:
+        session.execute(text("UPDATE audit_event SET actor = 'nobody' WHERE id IN (2, 6)"))
+        session.execute(text("DELETE FROM audit_event WHERE id = 4"))
+    found = chain(engine)
+    assert (found.events, found.broken_at, found.breaks, found.newest) == (7, 2, 3, newest)
+    assert found.words == "broken at event 2, and at 2 more"
+
+
 def test_events_of_many_writers_at_once_make_one_chain(engine: Engine) -> None:
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(record, engine, number) for number in range(24)]:

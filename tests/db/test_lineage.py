@@ -186,7 +186,7 @@ def test_events_stream_with_the_digest_before_each_whatever_lies_between(engine:
         for subject in (job, other, job):
             audit.record(session, actor="anna", action="noted", subject=f"job:{subject}", words="größer")
     with reading(engine) as session:
-        found = list(lineage.events(session, [f"job:{job}"]))
+        found = list(lineage.events(session, lineage.concerning([f"job:{job}"])))
         chain = {row.id: row.digest for row in session.scalars(select(AuditEvent))}
         newest = lineage.newest_digest(session)
     assert [event.action for event, _ in found] == ["job.submit", "noted", "noted"]

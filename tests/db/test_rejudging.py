@@ -8,8 +8,9 @@ from sqlalchemy import select
 from db import batches, jobs, operating_points, rejudging, results
 from db.engine import Engine, reading, writing
 from db.errors import Refused
+from db.ledgers import WORDS
 from db.models import AuditEvent, Checkpoint, Disposition, InspectionResult
-from tests.rows import add_job, claim_next, verdicts
+from tests.rows import add_job, claim_next, inspect_all, verdicts
 
 SCORES: Mapping[str, float | None] = {"a": 0.1, "b": 0.3, "c": 0.49, "d": 0.5, "e": 0.9, "f": None}
 
@@ -94,6 +95,8 @@ def test_the_job_names_the_limits_that_count_and_the_chain_both(engine: Engine) 
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "job.rejudge")).one()
         assert (row.operating_point_id, row.revision) == (point, 2)
     assert len(event.details.pop("digest")) == 64
+    ledger = {word: event.details.pop(word) for word in WORDS}
+    assert ledger == {"submitted": 6, "pass": 1, "fail": 1, "review": 3, "unreadable": 1, "cancelled": 0}
     assert event.details == {"operating_point": point, "instead_of": 1, "revision": 2, "judged": 5, "flipped": 3}
 
 
@@ -111,6 +114,50 @@ def test_a_job_that_goes_on_is_not_judged_anew(engine: Engine) -> None:
     job = add_job(engine, [["a"]])
     with pytest.raises(Refused, match="when it has ended"):
         rejudge(engine, job, propose(engine, 0.3, 0.6))
+
+
+def half_done(engine: Engine, lease_seconds: float) -> tuple[int, batches.Claim]:
+    """A failed job with one verdict, and one batch that a worker still has."""
+    job = add_job(engine, [["a"], ["b"]])
+    with writing(engine) as session:
+        first, second = (
+            batches.claim(session, sent.batch, sent.attempt, worker="w@h", lease_seconds=lease_seconds)
+            for sent in batches.dispatch(session, window=9)
+        )
+        assert first is not None
+        assert second is not None
+        assert batches.finish(session, first, verdicts(first))
+        assert jobs.fail(session, job, "no model")
+    return job, second
+
+
+def test_a_failed_job_of_which_a_worker_still_has_a_batch_is_not_judged_anew_before_that_is_saved(
+    engine: Engine,
+) -> None:
+    job, held = half_done(engine, lease_seconds=60)
+    point = propose(engine, 0.1, 0.2)
+    with pytest.raises(Refused, match=f"A worker still has a batch of job {job}: "):
+        rejudge(engine, job, point)
+    with reading(engine) as session:
+        row = jobs.get(session, job)
+        assert (row.operating_point_id, row.revision) == (1, 1), "nothing of it stays"
+    with writing(engine) as session:
+        assert batches.finish(session, held, verdicts(held))
+    assert rejudge(engine, job, point).judged == 2
+    with reading(engine) as session:
+        assert {row["operating_point"] for row in results.of_job(session, job)} == {point}
+
+
+def test_a_worker_that_has_let_its_lease_run_out_saves_nothing_by_the_limits_of_before(engine: Engine) -> None:
+    job, held = half_done(engine, lease_seconds=-1)
+    point = propose(engine, 0.1, 0.2)
+    assert rejudge(engine, job, point).judged == 1
+    with writing(engine) as session:
+        assert not batches.finish(session, held, verdicts(held))
+        jobs.retry(session, job, actor="tester")
+    inspect_all(engine)
+    with reading(engine) as session:
+        assert {row["operating_point"] for row in results.of_job(session, job)} == {point}
 
 
 def test_the_same_limits_are_refused(engine: Engine) -> None:

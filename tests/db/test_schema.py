@@ -107,7 +107,8 @@ def test_a_database_with_rows_is_upgraded_from_every_older_revision(database_url
     engine = connect(database_url)
     upgrade_to(engine, older)
     filled = fill(engine)
-    filled["audit_event"] += older < "0009"  # which rows are older than their digests
+    # Which rows are older than their digests; later, what got its digest with the upgrade.
+    filled["audit_event"] += (older < "0009") + ("0010" <= older < "0013") + ("0011" <= older < "0013")
     upgrade(engine)
     with reading(engine) as session:
         assert {name: session.scalar(text(f"SELECT count(*) FROM {name}")) for name in filled} == filled

@@ -9,12 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Boolean, Column, DateTime, Enum, Float, Integer, select, text, update
 
-from db import audit, checkpoints, evaluations, jobs, operating_points, rejudging, runtimes, triggers
+from db import audit, checkpoints, drift, evaluations, jobs, operating_points, rejudging, runtimes, triggers
 from db.engine import Engine, Session, connect, reading, writing
+from db.evaluations import KnownImage
+from db.misfits import Misfit
 from db.models import Base, Disposition, ModelStatus
 from db.runtimes import NewParity
 from db.schema import upgrade
-from db.verification import Misfit, Verification
+from db.verification import Verification
 from tests.db.test_schema import fill, upgrade_to
 from tests.rows import add_dataset, add_job, add_model, inspect_all, new_evaluation
 from tests.tampering import tampering
@@ -30,6 +32,10 @@ def recorded(engine: Engine) -> Engine:
             session, new_evaluation(3, 1, 1, 3), checkpoint_id=model.id, dataset=add_dataset(session)
         )
         runtimes.add(session, reference(evaluation.id), checkpoint_id=model.id)
+        known = [
+            KnownImage(path=f"{n}.jpg", sha256=f"{n:064}", group=None, signature=bytes([n, 255])) for n in range(3)
+        ]
+        evaluations.add_training_images(session, add_dataset(session), known)
         point = operating_points.propose(session, model, pass_below=0.1, fail_from=0.2, actor="tester")
     job = add_job(engine, [["a.jpg", "b.jpg"], ["c\\xff.jpg"]])
     inspect_all(engine, Disposition.UNREADABLE)
@@ -40,6 +46,9 @@ def recorded(engine: Engine) -> Engine:
         point = operating_points.get(session, point.id)
         operating_points.approve(session, point, by="M. Keller", reason="Trial run 7", account="tester")
         rejudging.rejudge(session, jobs.get(session, job), point, actor="tester")
+    with writing(engine) as session:
+        seen = {"likeness": "unlike", "sentence": "DOES NOT LOOK LIKE it.", "images": 3, "histograms": {"job": [1, 2]}}
+        assert drift.add(session, job, 3, seen)
     return engine
 
 
@@ -73,7 +82,9 @@ def test_what_nobody_has_touched_fits(recorded: Engine) -> None:
         assert list(verification.misfits()) == []
         assert audit.verify(session).broken_at is None
     assert (verification.verdicts, verification.older) == (9, {})
-    assert verification.records == 9, "data set, run, model, two limits, approval, evaluation, comparison, job"
+    assert verification.records == 11, (
+        "data set, its training images, run, model, two limits, approval, evaluation, runtime, job, its comparison"
+    )
 
 
 # Batches 1 and 2 hold the first verdicts (rows 1 to 3), 3 and 4 those of the retry (4 to 6); revision 3 is judged anew.
@@ -115,10 +126,36 @@ TAMPERINGS = {
     "UPDATE training_run SET device = 'cuda'": "Training run 1 is not as it was recorded.",
     "UPDATE dataset_snapshot SET root = '/other'": "Data set 1 is not as it was recorded.",
     "UPDATE runtime_parity SET accepted = false": "Runtime comparison 1 is not as it was recorded.",
+    "UPDATE job_drift SET likeness = 'alike', sentence = 'Looks fine.'": (
+        "Job comparison 1 is not as it was recorded."
+    ),
+    "DELETE FROM job_drift": "Job comparison 1 is missing.",
+    "UPDATE training_image SET sha256 = 'x' WHERE path = '2.jpg'": (
+        "List of training images of data set 1 is not as it was recorded."
+    ),
+    "DELETE FROM training_image WHERE path = '1.jpg'": (
+        "List of training images of data set 1 is not as it was recorded."
+    ),
+    "DELETE FROM training_image": "List of training images of data set 1 is missing.",
+    "INSERT INTO job_drift (id, job_id, revision, likeness, sentence, images, created_at) "
+    "SELECT 9, job_id, 1, 'alike', 'Looks fine.', 3, created_at FROM job_drift": (
+        "Job comparison 9 was added without an event."
+    ),
     "UPDATE inspection_job SET root = '/other'": "Job 1 is not as it was recorded.",
     "INSERT INTO operating_point (id, checkpoint_id, version, pass_below, fail_from, origin, created_at) "
     "SELECT 77, 1, 9, 0.9, 0.9, 'by hand', created_at FROM operating_point WHERE id = 1": (
         "Operating point 77 was added without an event."
+    ),
+}
+# What a service could do as well: nothing of it changes or removes a row.
+ADDITIONS = {
+    "INSERT INTO inspection_result (id, job_id, batch_id, revision, path, {copied}) "
+    "SELECT {id}, job_id, batch_id, 9, path, {copied} FROM inspection_result WHERE id = 4": (
+        "Job 1, revision 9: 1 verdict without an event, such as in batch 3."
+    ),
+    "INSERT INTO operating_point_approval (id, operating_point_id, approved_by, reason, account, approved_at) "
+    "SELECT {id}, 1, approved_by, reason, account, approved_at FROM operating_point_approval": (
+        "Approval {id} was added without an event."
     ),
 }
 _COPIED = (
@@ -151,6 +188,15 @@ def test_each_way_to_tamper_is_found_and_named(recorded: Engine) -> None:
     assert said(recorded) == []
 
 
+@pytest.mark.parametrize("number", [0, -5])
+def test_what_was_added_under_a_number_that_is_never_drawn_is_named(recorded: Engine, number: int) -> None:
+    for what, sentence in ADDITIONS.items():
+        with recorded.execution_options(inspectq_writes=True).connect() as connection, Session(connection) as session:
+            assert session.execute(text(what.format(id=number, copied=_COPIED))).rowcount  # type: ignore[attr-defined]
+            assert sentence.format(id=number) in [misfit.says for misfit in misfits(session)], what
+            session.rollback()
+
+
 def test_verdicts_and_events_name_what_does_not_fit(recorded: Engine) -> None:
     with tampering(recorded) as session:
         session.execute(text("UPDATE inspection_result SET detail = 'x' WHERE id = 2"))
@@ -174,7 +220,7 @@ def test_a_later_claim_that_rows_are_older_than_the_digests_excuses_nothing(reco
         change(session, "added verdict 2, 7, 'c.jpg'")
         older = {"inspection_result": {"last": 99, "rows": 10}}
         audit.record(session, actor="inspectq", action=audit.SEALS_BEGIN, subject="database", **older)
-    assert said(recorded) == ["Job 1, revision 7: 1 verdict without an event, such as in batch 2."]
+    assert said(recorded)[0] == "Job 1, revision 7: 1 verdict without an event, such as in batch 2."
 
 
 def test_rows_of_before_the_digests_are_counted_and_new_ones_are_covered(database_url: str) -> None:
@@ -190,6 +236,28 @@ def test_rows_of_before_the_digests_are_counted_and_new_ones_are_covered(databas
     with tampering(engine) as session:
         session.execute(text("DELETE FROM inspection_result"))
     assert "Of 1 rows of inspection_result from before the digests, 0 are there." in said(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("older", ["0010", "0012"])
+def test_comparisons_and_training_images_of_before_their_digests_get_them_with_the_upgrade(
+    database_url: str, older: str
+) -> None:
+    engine = connect(database_url)
+    upgrade_to(engine, older)
+    fill(engine)
+    with writing(engine) as session:
+        session.execute(text("DELETE FROM audit_event"))  # what the tables were filled with is none
+    upgrade(engine)
+    kinds = ("job_drift", "training_image") if older == "0012" else ("job_drift",)
+    with reading(engine) as session:
+        assert audit.verify(session).broken_at is None
+        assert not [misfit.says for misfit in misfits(session) if misfit.what in kinds]
+    with tampering(engine) as session:
+        for kind in kinds:
+            session.execute(text(f"DELETE FROM {kind}"))
+    with reading(engine) as session:
+        assert [misfit.what for misfit in misfits(session) if misfit.what in kinds] == [*kinds]
     engine.dispose()
 
 

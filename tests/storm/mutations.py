@@ -59,7 +59,8 @@ MUTATIONS = {
             ),
             Edit(
                 file="worker/inspection.py",
-                old="            return batches.finish(session, held, rows)\n",
+                old="            return batches.finish(session, held, rows, "
+                "versions=versions(rows[0].engine) if rows else None)\n",
                 new="""            done = batches.finish(session, held, rows)
         if done:
             with writing(self._engine) as session:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from db.batches import Claim
 from db.clock import database_now
 from db.engine import Engine, Session, reading, writing
 from db.errors import DatabaseAway
-from db.models import Batch, BatchState, Disposition, JobState
+from db.models import AuditEvent, Batch, BatchState, Disposition, JobState
 from db.paths import to_text
 from db.results import NewResult
 from db.settings import Settings
@@ -125,6 +126,14 @@ def test_bad_files_are_unreadable_and_their_neighbours_keep_their_verdicts(
     inspector.inspect(*sent(engine))
     neighbours = [row["score"] for row in rows_of(engine, job) if row["score"] is not None]
     assert neighbours == pytest.approx([row["score"] for row in rows_of(engine, alone)], abs=1e-5)
+
+
+def test_the_event_of_a_batch_names_the_code_that_judged_it(engine: Engine, inspector: Inspector, folder: Path) -> None:
+    add_job(engine, [NAMES], root=str(folder))
+    inspector.inspect(*sent(engine))
+    with reading(engine) as session:
+        (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "results.add"))
+    assert event.details["versions"] == {name: version(name) for name in ("inspectq", "torch", "pillow", "numpy")}
 
 
 def test_odd_names_are_opened_by_their_bytes(engine: Engine, inspector: Inspector, folder: Path) -> None:
@@ -426,11 +435,11 @@ def test_verdicts_that_wait_for_the_database_are_no_stall_and_are_saved_when_it_
         holds.append(Leases(*arguments, **options))
         return holds[-1]
 
-    def away_once(session: Session, held: Claim, rows: list[NewResult]) -> bool:
+    def away_once(session: Session, held: Claim, rows: list[NewResult], **more: Any) -> bool:
         still.append(holds[0].still_seconds)
         if len(still) == 1:
             raise DatabaseAway("the database is away")
-        return finish(session, held, rows)
+        return finish(session, held, rows, **more)
 
     finish = batches.finish
     monkeypatch.setattr("worker.inspection.Leases", watched)

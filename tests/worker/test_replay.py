@@ -4,7 +4,8 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,13 @@ from vision.faults import Reason, StorageTrouble
 from vision.pipeline import ImageScore
 from vision.reading import FileBytes, OutsideRoots
 from worker.choice import RuntimeRefused
-from worker.inspection import Inspector, decode_limits, from_settings
+from worker.inspection import Inspector, Workplace, decode_limits
 from worker.replay import SAME_DIFFERENCE, Found, Means, Place, Replayed, compared, replay
 
 NAMES = [f"{number}.png" for number in range(6)]
+
+
+Copies = Callable[[str], AbstractContextManager[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +47,26 @@ class Done:
     """A home in which two jobs over the same images were done; the second took over what it could. Copied, not used."""
 
     home: Path
+    url: str  # of the database
     digest: str
     job: int
     again: int
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Done:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     home = tmp_path_factory.mktemp("done")
-    database = shutil.copy(sqlite_template, home / "inspectq.db")
-    engine = open_database(f"sqlite:///{database}")
+    if request.param == "sqlite":
+        database = shutil.copy(request.getfixturevalue("sqlite_template"), home / "inspectq.db")
+        yield inspected_twice(home, f"sqlite:///{database}")
+        return
+    copy: Copies = request.getfixturevalue("copy_of_postgres")
+    with copy(request.getfixturevalue("postgres_template")) as url:
+        yield inspected_twice(home, url)
+
+
+def inspected_twice(home: Path, url: str) -> Done:
+    engine = open_database(url)
     digest = add_random_model(engine, home / "models")
     folder = home / "images"
     folder.mkdir()
@@ -61,14 +75,26 @@ def done(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Don
         Image.fromarray(draw.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / name)
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.png").write_text("no image")
-    inspector = from_settings("w@here", Settings(home=home, database_url=f"sqlite:///{database}", device="cpu"))
+    chosen = Settings()
+    workplace = Workplace(
+        name="w@here",
+        models_folder=home / "models",
+        device="cpu",
+        runtime="auto",
+        limits=decode_limits(chosen),
+        lease_seconds=chosen.lease_seconds,
+        stall_seconds=chosen.stall_seconds,
+        decode_threads=None,
+    )
+    inspector = Inspector(engine, workplace)
     names = [*NAMES, "empty.png", "gone.png", "text.png"]
     numbers = [inspected(engine, inspector, folder, names) for _ in range(2)]
-    with engine.connect() as connection:  # the file alone is copied, not the log beside it
-        connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:  # the file alone is copied, not the log beside it
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
-    return Done(home=home, digest=digest, job=numbers[0], again=numbers[1])
+    return Done(home=home, url=url, digest=digest, job=numbers[0], again=numbers[1])
 
 
 def inspected(engine: Engine, inspector: Inspector, folder: Path, names: list[str]) -> int:
@@ -83,11 +109,22 @@ def inspected(engine: Engine, inspector: Inspector, folder: Path, names: list[st
 
 
 @pytest.fixture
-def place(done: Done, tmp_path: Path) -> Iterator[Place]:
+def url(done: Done, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A copy of what was done."""
+    if done.url.startswith("sqlite"):
+        shutil.copy(done.home / "inspectq.db", tmp_path)
+        yield f"sqlite:///{tmp_path / 'inspectq.db'}"
+        return
+    copy: Copies = request.getfixturevalue("copy_of_postgres")
+    with copy(done.url.rpartition("/")[2]) as made:
+        yield made
+
+
+@pytest.fixture
+def place(done: Done, url: str, tmp_path: Path) -> Iterator[Place]:
     """A database and images of the test's own; the model is everybody's."""
     shutil.copytree(done.home / "images", tmp_path / "images")
-    shutil.copy(done.home / "inspectq.db", tmp_path)
-    engine = open_database(f"sqlite:///{tmp_path / 'inspectq.db'}")
+    engine = open_database(url)
     with tampering(engine) as session:
         session.execute(update(InspectionJob).values(root=str(tmp_path / "images")))
     yield Place(
@@ -207,7 +244,7 @@ def test_changed_rows_are_named(place: Place, job: int) -> None:
     assert refuted(place, job) == {
         "0.png": Found.SCORE_CHANGED,
         "1.png": Found.VERDICT_FLIPPED,
-        "2.png": Found.VERDICT_FLIPPED,
+        "2.png": Found.LABEL_CHANGED,
         "text.png": Found.OTHER_REASON,
         "empty.png": Found.OTHER_REASON,
         "3.png": Found.OTHER_REASON,

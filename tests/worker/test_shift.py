@@ -170,7 +170,7 @@ def test_a_job_that_is_cancelled_meanwhile_does_not_stop_the_one_before(
 def test_verdicts_that_cannot_be_saved_are_no_fault_of_what_is_scored_meanwhile(
     engine: Engine, inspector: Inspector, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(session: Session, held: Claim, rows: list[NewResult]) -> bool:
+    def away(session: Session, held: Claim, rows: list[NewResult], **more: Any) -> bool:
         raise DatabaseAway("the database is away")
 
     monkeypatch.setattr("worker.inspection.DATABASE_PATIENCE_SECONDS", 0)
