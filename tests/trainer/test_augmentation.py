@@ -16,6 +16,16 @@ from vision.decode import Picture, read_image
 from vision.preprocessing import Preprocessing
 
 
+SAME_COLOURS = dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
+NO_CHANCE = {
+    "rotation_degrees": 0.0,
+    "flip_probability": 0.0,
+    "crop_scale_min": 1.0,
+    "crop_ratio_max": 1.0,
+    **SAME_COLOURS,
+}
+
+
 def drawn(dataset: Dataset, recipe: Recipe, *views: int, image: int = 0) -> Drawn:
     return AugmentedImages(dataset.root, dataset.part("train"), recipe)[Draw(image=image, views=views)]
 
@@ -58,9 +68,7 @@ def test_without_chance_training_sees_a_rough_surface_as_sharp_as_inspection_doe
         for name in ("defective", "ok"):
             (tmp_path / split / name).mkdir(parents=True)
             Image.fromarray(rough).save(tmp_path / split / name / "a.jpg", quality=95)
-    chance = {"rotation_degrees": 0.0, "flip_probability": 0.0, "crop_scale_min": 1.0, "crop_ratio_max": 1.0}
-    chance |= dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
-    learned = drawn(open_dataset(tmp_path), replace(small_recipe, **chance), 1).pixels[0].numpy().astype(float)
+    learned = drawn(open_dataset(tmp_path), replace(small_recipe, **NO_CHANCE), 1).pixels[0].numpy().astype(float)
     preprocessing = Preprocessing(size=small_recipe.image_size)
     picture = read_image(tmp_path / "train" / "ok" / "a.jpg", edge=preprocessing.edge)
     inspected = preprocessing.apply(picture.image, (picture.width, picture.height)).astype(float)
@@ -122,9 +130,13 @@ def lit_share(tmp_path: Path, recipe: Recipe, views: range) -> np.ndarray:
 
 def test_framed_whole_no_view_loses_what_lies_in_a_corner(tmp_path: Path, small_recipe: Recipe) -> None:
     lit_corner(tmp_path, 192, 24)
-    still = dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
     strong = replace(
-        small_recipe, image_size=192, rotation_degrees=15, quarter_turn_probability=0.5, crop_scale_min=0.8, **still
+        small_recipe,
+        image_size=192,
+        rotation_degrees=15,
+        quarter_turn_probability=0.5,
+        crop_scale_min=0.8,
+        **SAME_COLOURS,
     )
     whole = lit_share(tmp_path, replace(strong, framing="whole"), range(1, 40))
     assert whole.min() > 0.8  # the rest is half-lit pixels along its edges
@@ -133,18 +145,8 @@ def test_framed_whole_no_view_loses_what_lies_in_a_corner(tmp_path: Path, small_
 
 def test_quarter_turns_show_every_side_up(tmp_path: Path, small_recipe: Recipe) -> None:
     lit_corner(tmp_path, 64, 16)
-    still = dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
-    turning = replace(
-        small_recipe,
-        image_size=64,
-        rotation_degrees=0,
-        flip_probability=0.5,
-        vertical_flip_probability=0.5,
-        quarter_turn_probability=0.5,
-        crop_scale_min=1,
-        crop_ratio_max=1,
-        **still,
-    )
+    still = replace(small_recipe, image_size=64, **NO_CHANCE)
+    turning = replace(still, flip_probability=0.5, vertical_flip_probability=0.5, quarter_turn_probability=0.5)
     corners = {
         tuple(int(seen[0, row, column]) for row in (8, -8) for column in (8, -8))
         for view in range(1, 40)
@@ -157,19 +159,7 @@ def test_quarter_turns_show_every_side_up(tmp_path: Path, small_recipe: Recipe) 
 def test_without_anything_at_random_every_framing_is_what_inspection_sees(
     dataset: Dataset, small_recipe: Recipe, framing: str
 ) -> None:
-    still = replace(
-        small_recipe,
-        image_size=64,
-        framing=framing,
-        rotation_degrees=0,
-        flip_probability=0,
-        crop_scale_min=1,
-        crop_ratio_max=1,
-        jitter_brightness=0,
-        jitter_contrast=0,
-        jitter_saturation=0,
-        jitter_hue=0,
-    )
+    still = replace(small_recipe, image_size=64, framing=framing, **NO_CHANCE)
     sample = dataset.part("train")[0]
     seen = Preprocessing(size=64).apply(read_image(dataset.root / sample.path).image)
     assert np.array_equal(drawn(dataset, still, 1).pixels[0].numpy(), seen)
