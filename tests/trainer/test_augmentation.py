@@ -15,7 +15,6 @@ from trainer.recipe import Recipe
 from vision.decode import Picture, read_image
 from vision.preprocessing import Preprocessing
 
-
 SAME_COLOURS = dict.fromkeys(("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
 NO_CHANCE = {
     "rotation_degrees": 0.0,
