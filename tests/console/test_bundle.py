@@ -142,7 +142,7 @@ def test_leaks_and_evaluations_of_later_are_told(typed: Type, rows: Rows, images
     first = made(rows, images)
     rows.add_evaluation(1, images, judged, leaking=2)
     said, readme, code, words = bundled(typed, first, tmp_path)
-    assert (code, "LEAKING" in readme) == (0, False), words
+    assert (code, "Evaluation e2 is LEAKING" in readme) == (0, False), words
     assert "Evaluation e2 was made after the verdicts were given." in said
     documents = json.loads((tmp_path / f"lot-{first}" / "evaluation.json").read_text())
     assert [(row["evaluation"], row["made_after_the_verdicts"]) for row in documents] == [("e1", False), ("e2", True)]
