@@ -72,7 +72,8 @@ _ABOUT = {
     "times as long.",
     "epochs": "Rounds through the training images, beside --head-epochs.",
     "batch_size": "Images per step.",
-    "learning_rate": "Of Adam, for the head, at its highest; 0.001 where more learns.",
+    "learning_rate": "Of Adam, for the head, at its highest; 0.001 from random numbers, and where report trains more "
+    "than the head.",
     "depth_decay": "Factor of the learning rate from each part of the network to the one before it.",
     "head_epochs": "Rounds before those, in which the head alone learns.",
     "head_learning_rate": "In those.",

@@ -173,8 +173,9 @@ def finetune_recipe(weights: str = "imagenet", *, images: int, **changes: Any) -
         "name": "finetune",
         "weights": weights,
         "train_from": "layer3",
-        "learning_rate": 1e-3,
-        "depth_decay": 0.4,
+        "learning_rate": 2e-3,
+        "depth_decay": 0.5,
+        "mixup": 0.2,
         "head_epochs": 1,
         "weight_decay": 0.02,
         "averaging": 0.99,
@@ -184,11 +185,17 @@ def finetune_recipe(weights: str = "imagenet", *, images: int, **changes: Any) -
         "patience": 5,
         "views": 0,
         "vertical_flip_probability": 0.5,
+        "framing": "whole",
         "validation_share": 0.15,
         "precision": "auto",
     }
     if weights == "none":  # there is nothing to be careful with, and no head that could learn before
-        start |= {"train_from": "stem", "depth_decay": 1.0, "head_epochs": 0}
+        start |= {
+            "train_from": "stem",
+            "depth_decay": 1.0,
+            "head_epochs": 0,
+            "learning_rate": WHOLE_LEARNING_RATE,
+        }
     if not changes.get("validation_share", start["validation_share"]):
         start["patience"] = 0  # nothing tells when to stop
     wanted = {**start, **changes}
