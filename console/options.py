@@ -93,7 +93,8 @@ _ABOUT = {
     "vertical_flip_probability": "Mirrored top to bottom.",
     "quarter_turn_probability": "Turned by 90 degrees.",
     "framing": "crop: what turning and cropping leave. whole: all of the picture, smaller.",
-    "crop_scale_min": "Smallest share of the area that a crop keeps.",
+    "crop_scale_min": "Smallest share of the area that a crop keeps; framed whole, of the square that the picture "
+    "fills.",
     "crop_ratio_max": "Longest shape of a crop.",
     "validation_share": "Share of the training images that the network does not learn from: limits are read off their "
     "scores (inspectq threshold propose).",
