@@ -163,8 +163,8 @@ def report_recipe(weights: str = "imagenet", **changes: Any) -> Recipe:
 
 
 # How long fine-tuning takes is a matter of steps: the images of a small data set are seen more often.
-FINETUNE_STEPS = 800
-FINETUNE_EPOCHS = (6, 16)  # at least, at most
+FINETUNE_STEPS = 1200
+FINETUNE_EPOCHS = (6, 24)  # at least, at most
 
 
 def finetune_recipe(weights: str = "imagenet", *, images: int, **changes: Any) -> Recipe:
