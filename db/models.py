@@ -111,6 +111,13 @@ class Disposition(StrEnum):
     REVIEW = "REVIEW"
     UNREADABLE = "UNREADABLE"
 
+    @classmethod
+    def of(cls, score: float, pass_below: float, fail_from: float) -> "Disposition":
+        """The verdict on an image with that score, by these limits."""
+        if score < pass_below:
+            return cls.PASS
+        return cls.FAIL if score >= fail_from else cls.REVIEW
+
 
 OPEN_JOBS = (JobState.PENDING, JobState.PLANNING, JobState.RUNNING)
 OPEN_BATCHES = (BatchState.PLANNED, BatchState.DISPATCHED, BatchState.RUNNING)
@@ -214,12 +221,6 @@ class OperatingPoint(Base):
     created_at: Mapped[datetime] = mapped_column(default=database_now())
     checkpoint: Mapped["Checkpoint"] = relationship()
     approval: Mapped["OperatingPointApproval | None"] = relationship()
-
-    def judge(self, score: float) -> Disposition:
-        """The verdict on an image with that score."""
-        if score < self.pass_below:
-            return Disposition.PASS
-        return Disposition.FAIL if score >= self.fail_from else Disposition.REVIEW
 
 
 class OperatingPointApproval(Base):

@@ -13,7 +13,15 @@ from db import audit, careful, ledgers, lineage
 from db.careful import Unreadable
 from db.lineage import Lineage
 from db.misfits import Misfit, unreported_record, unreported_verdicts
-from db.models import AuditEvent, Evaluation, InspectionJob, InspectionResult, OperatingPoint, RuntimeParity
+from db.models import (
+    AuditEvent,
+    Disposition,
+    Evaluation,
+    InspectionJob,
+    InspectionResult,
+    OperatingPoint,
+    RuntimeParity,
+)
 from db.unreported import Unreported
 from db.verification import Verification
 
@@ -135,7 +143,9 @@ def _of_rejudged(
     kept = source is not None and all(getattr(row, name) == getattr(source, name) for name in _KEPT_WHEN_REJUDGED)
     if (row.job_id, row.revision) not in walk.rejudged:
         yield _of_row(row, "was added without an event")
-    elif not kept or row.score is None or row.disposition != point.judge(row.score):
+    elif (
+        not kept or row.score is None or row.disposition != Disposition.of(row.score, point.pass_below, point.fail_from)
+    ):
         yield _of_row(row, f"does not follow from verdict {row.rejudged_from} and operating point {point.id}")
 
 

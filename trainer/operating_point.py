@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from db.models import Disposition
 from trainer.bounds import images_needed, most_wrong, upper_bound
 from trainer.errors import TargetRefused
 
@@ -57,9 +58,9 @@ class Limits:
     pass_below: float
     fail_from: float
 
-    def verdict(self, score: float) -> str:
+    def verdict(self, score: float) -> Disposition:
         """PASS, REVIEW or FAIL."""
-        return "PASS" if score < self.pass_below else "FAIL" if score >= self.fail_from else "REVIEW"
+        return Disposition.of(score, self.pass_below, self.fail_from)
 
 
 @dataclass(frozen=True, kw_only=True)

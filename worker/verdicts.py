@@ -33,9 +33,7 @@ class JudgedBy(Protocol):
 def judge(score: float, by: JudgedBy) -> tuple[str, Disposition]:
     """(label, disposition) of a score by an operating point."""
     label = by.positive_class if score >= by.fail_from else by.negative_class
-    if score < by.pass_below:
-        return label, Disposition.PASS
-    return label, Disposition.FAIL if score >= by.fail_from else Disposition.REVIEW
+    return label, Disposition.of(score, by.pass_below, by.fail_from)
 
 
 def verdict(held: Claim, path: str, outcome: ImageScore, runtime: Runtime, worker: str) -> NewResult:
