@@ -22,10 +22,11 @@ def test_there_is_always_a_core() -> None:
     assert usable_cores() >= 1
 
 
-def test_a_processor_says_whether_it_is_quick_in_bfloat16(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "quick"), [("amx_bf16 avx512f", True), ("avx512_bf16 avx512f", True), ("avx512f avx512_vnni", False)]
+)
+def test_a_processor_says_whether_it_is_quick_in_bfloat16(tmp_path: Path, flags: str, quick: bool) -> None:
     path = tmp_path / "cpuinfo"
-    path.write_text("processor\t: 0\nflags\t\t: fpu amx_bf16 avx512f\n")
-    assert quick_in_bfloat16(path)
-    path.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16 avx512f\n")
-    assert not quick_in_bfloat16(path)
+    path.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
+    assert quick_in_bfloat16(path) == quick
     assert not quick_in_bfloat16(tmp_path / "missing")
