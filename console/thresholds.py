@@ -15,7 +15,7 @@ from db.models import Checkpoint, Evaluation, OperatingPoint
 from trainer.bounds import upper_bound
 from trainer.leakage import leaking_words
 from trainer.operating_point import Limits, Outcome, Scored, Targets, outcome, propose
-from vision.runtimes import name_of
+from vision.runtimes import REFERENCE, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def labelled(session: Session, row: Evaluation) -> Scored:
 
 
 def outcomes(session: Session, point: OperatingPoint) -> list[Gives]:
-    """On the images that the limits were read off, then on the test images, as each runtime scored them."""
+    """On the images that the limits were read off, then on the test images, as each usable runtime scored them."""
     limits = Limits(pass_below=point.pass_below, fail_from=point.fail_from)
     rows: list[Evaluation] = []
     if point.evaluation_id is not None:
@@ -71,7 +71,8 @@ def outcomes(session: Session, point: OperatingPoint) -> list[Gives]:
         rows += [source, *_by_others(session, source)]
     told = {row.id for row in rows}
     tested = evaluations.newest_by_runtime(session, point.checkpoint_id, "test")
-    rows += [row for row in tested if row.id not in told]
+    usable = _usable(session, point.checkpoint_id)
+    rows += [row for row in tested if row.id not in told and name_of(row.engine, row.precision) in usable]
     return [
         Gives(
             evaluation=row.id,
@@ -153,14 +154,19 @@ def _validation(session: Session, checkpoint: Checkpoint) -> Evaluation:
 
 def _by_others(session: Session, source: Evaluation) -> list[Evaluation]:
     """The newest evaluation of the same images by each other runtime that scans may use."""
-    accepted = {row.name for row in runtimes.accepted(session, source.checkpoint_id)}
+    usable = _usable(session, source.checkpoint_id)
     rows = evaluations.newest_by_runtime(
         session, source.checkpoint_id, source.split, dataset_id=source.dataset_snapshot_id
     )
     made_by = (source.engine, source.precision)
     return [
-        row for row in rows if (row.engine, row.precision) != made_by and name_of(row.engine, row.precision) in accepted
+        row for row in rows if (row.engine, row.precision) != made_by and name_of(row.engine, row.precision) in usable
     ]
+
+
+def _usable(session: Session, checkpoint_id: int) -> set[str | None]:
+    """The runtimes that may judge a scan: what a refused one would have said is nobody's concern."""
+    return {REFERENCE, *(row.name for row in runtimes.accepted(session, checkpoint_id))}
 
 
 def _refuse_seen(checkpoint: Checkpoint, source: Evaluation) -> None:

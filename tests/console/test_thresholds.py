@@ -66,6 +66,7 @@ def test_a_runtime_by_which_the_limits_do_not_keep_the_target_is_named(
 ) -> None:
     worse = [rows.Judged(path=f"defective/{n}.png", actual="defective", score=0.01 * n) for n in range(100)]
     rows.add_evaluation(model, tmp_path, [*worse, *images(rows, 0, 300, 2)], own=True, engine="onnxruntime")
+    rows.accept(model, "onnx", 3)
     both = ("--max-miss-rate", 0.2, "--max-false-alarm-rate", 0.2)
     *_, reference, other = typed("threshold", "propose", model, *both).out.split("\n\non ")
     assert ("(torch fp32)" in reference, "NOT shown" in reference) == (True, False)
@@ -124,11 +125,13 @@ def test_the_targets_are_kept_for_every_runtime_that_scans_may_use(
     rows.add_evaluation(  # of a runtime that was not accepted: it has no say
         model, tmp_path, lower(rows, validation, 0.9), split="validation", own=True, engine="onnxruntime"
     )
+    rows.add_evaluation(model, tmp_path, images(rows, 150, 300, 2), split="test", own=True, engine="onnxruntime")
     rows.accept(model, "onnx-int8", 1)
     both = typed("threshold", "propose", model, "--max-miss-rate", 0.03, "--format", "json").json
     assert both["pass_below"] == pytest.approx(alone["pass_below"] - 0.1, abs=0.02)
-    kept = [(part["split"], part["precision"], part["miss_rate_bound"] <= 0.03) for part in both["gives"][:2]]
-    assert kept == [("validation", "fp32", True), ("validation", "int8", True)]
+    told = [(part["split"], part["engine"], part["precision"]) for part in both["gives"]]
+    assert told == [("validation", "torch", "fp32"), ("validation", *INT8), ("test", "torch", "fp32")]
+    assert all(part["miss_rate_bound"] <= 0.03 for part in both["gives"][:2])
     assert (both["evaluation"], both["runtimes_not_asked"]) == ("e1", [])
     before = typed("threshold", "show", alone["operating_point"], "--format", "json").json
     assert before["gives"][1]["miss_rate_bound"] > 0.03, "which limits of fp32 alone would have given away"
