@@ -51,32 +51,40 @@ def calibrate(margins: Floats, truth: Bools) -> Calibration:
     )
 
 
-def calibrated_loss(margins: Floats, truth: Bools, weights: Floats) -> float:
+def calibrated_loss(margins: Floats, truth: Bools, weights: Floats) -> tuple[float, float]:
     """The mean cross-entropy (n,) of margins and truth once they are calibrated, by each image's weight.
+
+    And its standard error, were the images drawn anew; both are NaN where margins are no numbers.
 
     What an epoch's weights are worth: a network that is too sure, as later epochs make it, is mended by calibration,
     one that ranks worse is not. On solar cells the loss as it is preferred an epoch with an AUROC of 0.914 on other
     images to the last one's 0.931.
     """
-    return _fitted(margins, truth, weights)[1]
+    _, losses = _fitted(margins, truth, weights)
+    mean = float(np.average(losses, weights=weights))
+    return mean, float(np.sqrt(np.sum((weights * (losses - mean)) ** 2)) / np.sum(weights))
 
 
-def _fitted(margins: Floats, truth: Bools, weights: Floats) -> tuple[float, float]:
-    """The temperature, and the loss with it; of margins that are no numbers the loss is none either."""
+def _fitted(margins: Floats, truth: Bools, weights: Floats) -> tuple[float, Floats]:
+    """The temperature, and each image's loss with it; of margins that are no numbers the losses are none either."""
     if not np.isfinite(margins).all():
-        return 1.0, float("nan")
+        return 1.0, np.full(len(margins), np.nan)
     defective = int(truth.sum())
     good = len(truth) - defective
     wanted = np.where(truth, (defective + 1) / (defective + 2), 1 / (good + 2))
 
-    def loss(logarithm: float) -> float:
+    def losses(logarithm: float) -> Floats:
         colder = margins / np.exp(logarithm)
-        return float(np.average(np.logaddexp(0, colder) - wanted * colder, weights=weights))
+        each: Floats = np.logaddexp(0, colder) - wanted * colder
+        return each
+
+    def loss(logarithm: float) -> float:
+        return float(np.average(losses(logarithm), weights=weights))
 
     coldest = max(1 / _WIDEST, float(np.abs(margins).max()) / _LARGEST_MARGIN)
     bounds = (np.log(coldest), np.log(_WIDEST * max(1.0, coldest)))
     found = minimize_scalar(loss, bounds=bounds, method="bounded")
-    return float(np.exp(found.x)), float(found.fun)
+    return float(np.exp(found.x)), losses(found.x)
 
 
 def margins_of(logits: torch.Tensor) -> Floats:

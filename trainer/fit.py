@@ -83,7 +83,8 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
             record = _run_epoch(fit, learner, epoch, batches, check)
             if validation:
                 logits, targets = learner.logits_on(validation.batches(check), kept=True)
-                record = replace(record, validation_loss=_validation_loss(logits, targets, weights))
+                loss, error = _validation_loss(logits, targets, weights)
+                record = replace(record, validation_loss=loss, validation_error=error)
                 if best_epoch((*history, record)) == epoch:
                     best = learner.kept_weights()
             history += (record,)
@@ -109,21 +110,29 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
     return Fitted(history=history, best_epoch=best_epoch(history), calibration=calibration)
 
 
-def _validation_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> float:
-    """Calibrated, as the scores will be, and weighted like the loss that is learned by."""
+def _validation_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[float, float]:
+    """Calibrated, as the scores will be, and weighted like the loss that is learned by; with its standard error."""
     targets = targets.cpu()
     return calibrated_loss(margins_of(logits), targets.numpy() == POSITIVE_INDEX, weights[targets].double().numpy())
 
 
 def best_epoch(history: tuple[EpochRecord, ...]) -> int | None:
-    """The number of the epoch with the smallest loss on the validation images; None where there were none."""
-    best = _best_loss(history)
-    return next((record.epoch for record in history if best is not None and record.validation_loss == best), None)
+    """The last epoch whose loss on the validation images lies within one standard error of the smallest.
 
-
-def _best_loss(history: tuple[EpochRecord, ...]) -> float | None:
-    losses = [record.validation_loss for record in history if record.validation_loss is not None]
-    return min(filter(math.isfinite, losses), default=None)  # NaN is smaller than nothing, and nothing than it
+    None where there were no such images. Which loss is smallest is luck where few images are held out, and of equals
+    the later epoch has taken the smaller steps (the rule of Breiman et al. 1984, "Classification and Regression Trees",
+    who take the smaller tree). Solar cells: docs/accuracy.md.
+    """
+    # NaN is smaller than nothing, and nothing than it.
+    told = [
+        (record.validation_loss, record.validation_error or 0.0, record.epoch)
+        for record in history
+        if record.validation_loss is not None and math.isfinite(record.validation_loss)
+    ]
+    if not told:
+        return None
+    smallest, error, _ = min(told)
+    return max(epoch for loss, _, epoch in told if loss <= smallest + error)
 
 
 def _has_had_enough(recipe: Recipe, history: tuple[EpochRecord, ...]) -> bool:

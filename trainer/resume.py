@@ -26,6 +26,7 @@ class EpochRecord:
     learning_rate: float  # of the epoch's last step
     seconds: float
     validation_loss: float | None = None  # of the weights that would be kept, calibrated, weighted like the loss
+    validation_error: float | None = None  # its standard error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,18 +59,29 @@ def test_a_cooled_networks_margins_are_divided_and_nothing_else() -> None:
 def test_the_calibrated_loss_knows_the_ranking_and_not_how_sure_it_is() -> None:
     margins, truth = overconfident(1.0, images=400)
     weights = np.ones(400)
-    loss = calibrated_loss(margins, truth, weights)
-    assert calibrated_loss(margins * 2.5, truth, weights) == pytest.approx(loss, rel=1e-4)
+    loss, _ = calibrated_loss(margins, truth, weights)
+    assert calibrated_loss(margins * 2.5, truth, weights)[0] == pytest.approx(loss, rel=1e-4)
     shuffled = np.random.default_rng(1).permutation(margins)
-    assert calibrated_loss(shuffled, truth, weights) > loss + 0.1
+    assert calibrated_loss(shuffled, truth, weights)[0] > loss + 0.1
 
 
 def test_an_image_of_twice_the_weight_counts_as_two() -> None:
     margins, truth = overconfident(1.0, images=400)
-    twice = calibrated_loss(np.append(margins, margins[:50]), np.append(truth, truth[:50]), np.ones(450))
+    twice, _ = calibrated_loss(np.append(margins, margins[:50]), np.append(truth, truth[:50]), np.ones(450))
     weights = np.where(np.arange(400) < 50, 2.0, 1.0)
-    assert calibrated_loss(margins, truth, weights) == pytest.approx(twice, rel=2e-3)  # but for n in (n + 1) / (n + 2)
+    assert calibrated_loss(margins, truth, weights)[0] == pytest.approx(
+        twice, rel=2e-3
+    )  # but for n in (n + 1) / (n + 2)
+
+
+def test_the_standard_error_is_by_how_much_the_loss_of_other_images_would_differ() -> None:
+    margins, truth = overconfident(1.0, images=400)
+    weights = np.where(truth, 3.0, 1.0)
+    generator = np.random.default_rng(3)
+    others = [generator.integers(400, size=400) for _ in range(300)]
+    losses = [calibrated_loss(margins[drawn], truth[drawn], weights[drawn])[0] for drawn in others]
+    assert calibrated_loss(margins, truth, weights)[1] == pytest.approx(np.std(losses), rel=0.15)
 
 
 def test_a_network_that_answers_no_numbers_has_no_loss() -> None:
-    assert np.isnan(calibrated_loss(np.array([1.0, np.nan]), np.array([True, False]), np.ones(2)))
+    assert np.isnan(calibrated_loss(np.array([1.0, np.nan]), np.array([True, False]), np.ones(2))).all()

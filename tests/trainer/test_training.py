@@ -186,9 +186,10 @@ def test_the_weights_of_the_best_epoch_on_the_validation_images_are_written(
     learner = Learner(network, recipe, class_weights(parted, recipe))
     logits, targets = learner.logits_on(ValidationImages(source).batches(lambda: None), kept=False)
     truth = targets.numpy() == POSITIVE_INDEX
-    written = calibrated_loss(margins_of(logits), truth, class_weights(parted, recipe)[targets].double().numpy())
-    assert outcome.best_epoch == 1 + losses.index(min(loss for loss in losses if loss is not None))
-    assert written == pytest.approx(min(loss for loss in losses if loss is not None), rel=1e-4)
+    written, _ = calibrated_loss(margins_of(logits), truth, class_weights(parted, recipe)[targets].double().numpy())
+    assert outcome.best_epoch == best_epoch(outcome.history)
+    assert written == pytest.approx(losses[outcome.best_epoch - 1], rel=1e-4)
+    assert [loss for loss in losses if loss == pytest.approx(written, rel=1e-4)] == [losses[outcome.best_epoch - 1]]
 
 
 def test_an_epoch_whose_loss_is_no_number_is_never_the_best_and_hides_no_other() -> None:
@@ -198,6 +199,17 @@ def test_an_epoch_whose_loss_is_no_number_is_never_the_best_and_hides_no_other()
         for number, loss in enumerate(losses, start=1)
     )
     assert [best_epoch(history[:so_far]) for so_far in range(6)] == [None, None, 2, 2, 4, 4]
+
+
+def test_the_best_epoch_is_the_last_one_that_is_not_clearly_worse_than_another() -> None:
+    told = ((0.9, 0.1), (0.5, 0.03), (0.52, 0.2), (0.54, 0.2), (0.4, 0.02), (0.43, 0.2), (0.41, 0.0))
+    history = tuple(
+        EpochRecord(
+            epoch=number, loss=0.1, learning_rate=0.1, seconds=0.0, validation_loss=loss, validation_error=error
+        )
+        for number, (loss, error) in enumerate(told, start=1)
+    )
+    assert [best_epoch(history[:so_far]) for so_far in range(1, 8)] == [1, 2, 3, 3, 5, 5, 7]
 
 
 def test_epochs_that_better_nothing_end_the_training(plan: Plan, small_recipe: Recipe) -> None:
