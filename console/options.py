@@ -81,8 +81,8 @@ _ABOUT = {
     "label_smoothing": "Share of each label that is given to both classes.",
     "mixup": "Mix images in pairs, by shares drawn from Beta(x, x). 0: do not.",
     "averaging": "Share of the running mean of the weights that stays with each step; the mean is kept. 0: none.",
-    "patience": "Rounds without a better loss on the validation images that end the training. 0: none do. Where there "
-    "are validation images the best round is kept.",
+    "patience": "Rounds in a row that are clearly worse on the validation images than an earlier one and end the "
+    "training. 0: none do. Where there are validation images the best round is kept.",
     "warmup_share": "Share of the steps in which the learning rate rises.",
     "schedule": "How the learning rate falls.",
     "class_weighting": "Of the loss: by the inverse of a class's frequency, or none.",

@@ -51,7 +51,7 @@ def test_help_names_every_default() -> None:
         default, reported = getattr(tuned, field.name), getattr(reports, field.name)
         words = f"{default}" if default == reported else f"finetune: {default}; report: {reported}"
         assert f"[default: {words}]" in shown[field.name]
-    assert "[default: finetune: 6 to 24, about 1200 steps; report: 10]" in shown["epochs"]
+    assert "[default: finetune: 6 to 36, about 1800 steps; report: 10]" in shown["epochs"]
 
 
 @pytest.mark.parametrize("words", [(), ("--tile", "0")])
