@@ -113,7 +113,7 @@ def flips(home: Home, run: Run, words: Sequence[str]) -> Iterator[dict[str, Any]
     model = load_checkpoint(home.models / f"{digest}.safetensors", digest)
     for way in MIRRORED:
         info = replace(model.info, preprocessing=replace(model.info.preprocessing, flips=way))
-        outcome = judge(TorchRuntime(replace(model, info=info), "cpu"), digest, dataset, Judging(device="cpu"))
+        outcome = judge(TorchRuntime(replace(model, info=info)), digest, dataset, Judging())
         metrics = outcome.metrics
         yield {
             "flips": way,
