@@ -135,7 +135,7 @@ def printed(point: OperatingPoint, gives: Sequence[Gives], lacking: Sequence[str
             f"  false alarms  {_rate(found.alarms, found.good)} good"
             f"{_kept(point, 'max_false_alarm_rate', found.alarms, found.good)}",
             f"  to review     {_rate(reviewed, images)} images",
-            f"  {leaking_words(each.leaking, each.images)}",
+            f"  {leaking_words(each.leaking, each.images, each.split)}",
         ]
     if gives:
         lines += ["", "(at most: the exact one-sided 95% bound)"]

@@ -48,13 +48,14 @@ class Leakage:
         return [asdict(leak) for leak in self.leaks[:TOLD]]
 
 
-def leaking_words(leaking: int | None, images: int) -> str:
-    """How many of so many judged images the model knows from its training; None: that cannot be told."""
+def leaking_words(leaking: int | None, images: int, split: str = "test") -> str:
+    """How many of so many judged images, of that split, the model knows from training; None: that cannot be told."""
     if leaking is None:
         return "leaks: not known, for what this model was trained on was not written down"
+    named = split if split in ("test", "validation") else "judged"
     if leaking == 0:
-        return f"not leaking: none of {images} test images has a twin in training"
-    return f"leaking: {leaking} of {images} test images have a twin in training"
+        return f"not leaking: none of {images} {named} images has a twin in training"
+    return f"leaking: {leaking} of {images} {named} images have a twin in training"
 
 
 _WORDS: dict[Kind, str] = {

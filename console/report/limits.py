@@ -45,7 +45,7 @@ def _part(session: Session, point: OperatingPoint, gives: Gives) -> dict[str, An
     )
     return {
         "gives": gives,
-        "leaking": leaking_words(gives.leaking, gives.images),
+        "leaking": leaking_words(gives.leaking, gives.images, gives.split),
         "source": gives.evaluation == point.evaluation_id,
         "rates": [
             (name, what, part, whole, upper_bound(part, whole), asked) for name, what, part, whole, asked in rows

@@ -167,14 +167,14 @@ def test_what_the_model_knows_of_the_images_stands_beside_what_the_limits_make_o
     typed: Type, rows: Any, tmp_path: Path
 ) -> None:
     number = rows.add_model(limits=(0.5, 0.5))
-    rows.add_evaluation(number, tmp_path, images(rows, 200, 400, 1), split="validation", own=True)
+    rows.add_evaluation(number, tmp_path, images(rows, 200, 400, 1), split="validation", own=True, leaking=0)
     rows.add_evaluation(number, tmp_path, images(rows, 150, 300, 2), own=True, leaking=3)
     proposed = typed("threshold", "propose", number, "--max-miss-rate", 0.03)
-    assert "leaks: not known" in proposed.out
+    assert "not leaking: none of 600 validation images has a twin in training" in proposed.out
     assert "leaking: 3 of 450 test images have a twin in training" in proposed.out
     (point,) = (row["operating_point"] for row in typed("threshold", "list", number, "--format", "json").json[:1])
     gives = typed("threshold", "show", point, "--format", "json").json["gives"]
-    assert [part["leaking"] for part in gives] == [None, 3]
+    assert [part["leaking"] for part in gives] == [0, 3]
     typed("report", f"op{point}", "--out", tmp_path / "limits.html")
     assert "Leaking: 3 of 450 test images" in rows.read((tmp_path / "limits.html").read_text()).words
 
