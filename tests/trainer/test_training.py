@@ -176,9 +176,10 @@ def finetuning(recipe: Recipe, **changes: object) -> Recipe:
 def test_the_weights_of_the_best_epoch_on_the_validation_images_are_written(
     plan: Plan, small_recipe: Recipe, dataset: Dataset
 ) -> None:
-    recipe = finetuning(small_recipe, epochs=3, averaging=0, learning_rate=0.05)
+    recipe = finetuning(small_recipe, epochs=40, patience=2, averaging=0, learning_rate=0.05)
     outcome = train(plan(recipe=recipe))
     losses = [record.validation_loss for record in outcome.history]
+    assert outcome.best_epoch == best_epoch(outcome.history) == len(losses) - 2, "not the last one's"
     assert None not in losses
     parted = held_out(dataset, share=0.25, seed=recipe.seed)
     network = load_checkpoint(outcome.checkpoint, outcome.digest).network
@@ -187,9 +188,8 @@ def test_the_weights_of_the_best_epoch_on_the_validation_images_are_written(
     logits, targets = learner.logits_on(ValidationImages(source).batches(lambda: None), kept=False)
     truth = targets.numpy() == POSITIVE_INDEX
     written, _ = calibrated_loss(margins_of(logits), truth, class_weights(parted, recipe)[targets].double().numpy())
-    assert outcome.best_epoch == best_epoch(outcome.history)
-    assert written == pytest.approx(losses[outcome.best_epoch - 1], rel=1e-4)
-    assert [loss for loss in losses if loss == pytest.approx(written, rel=1e-4)] == [losses[outcome.best_epoch - 1]]
+    assert written == pytest.approx(losses[outcome.best_epoch - 1], rel=1e-3)
+    assert [loss for loss in losses if loss == pytest.approx(written, rel=1e-3)] == [losses[outcome.best_epoch - 1]]
 
 
 def test_an_epoch_whose_loss_is_no_number_is_never_the_best_and_hides_no_other() -> None:
