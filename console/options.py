@@ -82,7 +82,7 @@ _ABOUT = {
     "mixup": "Mix images in pairs, by shares drawn from Beta(x, x). 0: do not.",
     "averaging": "Share of the running mean of the weights that stays with each step; the mean is kept. 0: none.",
     "patience": "Rounds in a row that are clearly worse on the validation images than an earlier one and end the "
-    "training. 0: none do. Where there are validation images the best round is kept.",
+    "training. 0: none do. Where there are validation images the last round that is not is kept.",
     "warmup_share": "Share of the steps in which the learning rate rises.",
     "schedule": "How the learning rate falls.",
     "class_weighting": "Of the loss: by the inverse of a class's frequency, or none.",

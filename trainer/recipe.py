@@ -64,7 +64,7 @@ class Recipe:
     mixup: float = 0.0
     averaging: float = 0.0  # share of the running mean of the weights that stays with each step; 0: no mean is taken
     # So many epochs in a row that are clearly worse on the validation images than an earlier one end the training; 0:
-    # none do. Where there are validation images, the weights of the best epoch are kept, whatever this is.
+    # none do. Where there are validation images, the weights of the last that is not are kept, whatever this is.
     patience: int = 0
     class_weighting: ClassWeighting = "inverse"
     # Augmented views of each image on which the epochs take turns, so that the frozen layers see each of them once.
