@@ -14,7 +14,7 @@ from db import evaluations, operating_points
 from db.engine import Session, reading
 from db.errors import Refused
 from trainer.comparison import Comparison, Paired, compare
-from trainer.leakage import leaking_words
+from trainer.leakage_words import leaking_words
 from trainer.operating_point import Limits
 
 

@@ -13,7 +13,7 @@ from db.engine import Session
 from db.errors import Refused
 from db.models import Checkpoint, Evaluation, OperatingPoint
 from trainer.bounds import upper_bound
-from trainer.leakage import leaking_words
+from trainer.leakage_words import leaking_words
 from trainer.operating_point import Limits, Outcome, Scored, Targets, outcome, propose
 from vision.runtimes import REFERENCE, name_of
 

@@ -19,7 +19,8 @@ from scheduler.submission import person
 from trainer.dataset import Dataset
 from trainer.evaluation import Judging
 from trainer.folds import evaluate_folds
-from trainer.leakage import Leak, leaking_words
+from trainer.leakage import Leak
+from trainer.leakage_words import leaking_words
 from trainer.metrics import BOUNDED, BOUNDED_OF_CLASS, ClassMetrics, Metrics, classification_table, confusion_table
 from trainer.progress import ProgressBars
 from trainer.recipe import Recipe

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from trainer.dataset import Sample
+from trainer.leakage_words import leaking_words
 from trainer.twins import nearest_twins
 from vision.signature import as_array
 
@@ -46,16 +47,6 @@ class Leakage:
     def told(self) -> list[dict[str, Any]]:
         """The first of them, as they are stored."""
         return [asdict(leak) for leak in self.leaks[:TOLD]]
-
-
-def leaking_words(leaking: int | None, images: int, split: str = "test") -> str:
-    """How many of so many judged images, of that split, the model knows from training; None: that cannot be told."""
-    if leaking is None:
-        return "leaks: not known, for what this model was trained on was not written down"
-    named = split if split in ("test", "validation") else "judged"
-    if leaking == 0:
-        return f"not leaking: none of {images} {named} images has a twin in training"
-    return f"leaking: {leaking} of {images} {named} images have a twin in training"
 
 
 _WORDS: dict[Kind, str] = {

@@ -93,15 +93,6 @@ def approved_by_then(found: Lineage) -> bool:
     return found.approval is not None and found.approval.time <= found.verdict.time
 
 
-def leakage_words(row: Evaluation) -> str:
-    """What the evaluation says of twins of its images in training."""
-    if row.leaking is None:
-        return "whether its images have twins in training was not told"
-    if not row.leaking:
-        return f"not leaking: none of {row.images} images has a twin in training"
-    return f"LEAKING: {row.leaking} of {row.images} images have a twin in training"
-
-
 def submission_facts(job: InspectionJob) -> dict[str, Any]:
     """The job's own row, without what only schedulers need."""
     scheduling = ("planner_token", "planner_lease_until", "cursor", "waiting_since")

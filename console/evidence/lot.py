@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from console.evidence.facts import leakage_words
 from db import definitions, evaluations, jobs, ledgers, operating_points, resting, results
 from db.engine import Session
 from db.errors import Refused
@@ -12,6 +11,7 @@ from db.jobs import Ledger
 from db.models import OPEN_JOBS, Evaluation, InspectionJob, JobState, OperatingPoint
 from db.resting import Rests
 from db.results import RuntimeCount
+from trainer.leakage_words import leaking_words
 
 _REFERENCE = ("torch", "fp32")
 _MOST_NAMED = 10  # of what does not fit; `inspectq audit verify` names more
@@ -83,7 +83,7 @@ def warnings(lot: Lot) -> list[str]:
     if not lot.evaluations:
         when = " when the verdicts were given" if lot.later_evaluations else ""
         said.append(f"The model was not evaluated on images that it has not learned from{when}.")
-    said += [f"Evaluation e{row.id} is {leakage_words(row)}." for row in lot.evaluations if row.leaking]
+    said += [f"Evaluation e{row.id} is {leaking_words(row.leaking, row.images, row.split)}." for row in lot.evaluations if row.leaking]
     said += [f"Evaluation e{row.id} was made after the verdicts were given." for row in lot.later_evaluations]
     if job.state is not JobState.DONE:
         said.append(f"The job is {job.state.value}: not every image that was submitted has a verdict.")

@@ -9,7 +9,6 @@ from console.evidence.facts import (
     comparison_facts,
     evaluation_facts,
     event_facts,
-    leakage_words,
     model_facts,
     point_facts,
     submission_facts,
@@ -19,6 +18,7 @@ from console.terminal import shown
 from db.lineage import Given, Lineage, given
 from db.models import Evaluation, InspectionResult
 from db.operating_points import UNAPPROVED
+from trainer.leakage_words import leaking_words
 
 _MOST_EVENTS = 20  # for a person
 _LONG = 20  # characters of a subject: enough of a digest to tell models apart
@@ -180,7 +180,7 @@ def _evaluations(found: Lineage) -> list[str]:
         lines += [
             f"e{row.id}, {row.engine} {row.precision} on {row.device}: {row.images} images, {row.split} of "
             f"{row.dataset.root}, defective from a score of {row.threshold!r}, {row.created_at.isoformat()}",
-            f"  {leakage_words(row)}",
+            f"  {leaking_words(row.leaking, row.images, row.split)}",
             f"  missed defective parts  {_rate(row, 'miss_rate')}",
             f"  false alarms            {_rate(row, 'false_alarm_rate')}",
             f"  accuracy                {_rate(row, 'accuracy')}",

@@ -10,7 +10,7 @@ from db import evaluations, operating_points
 from db.engine import Engine, Session, reading
 from db.models import OperatingPoint
 from trainer.bounds import upper_bound
-from trainer.leakage import leaking_words
+from trainer.leakage_words import leaking_words
 
 
 def write_limits_report(engine: Engine, point_id: int, out: Path) -> None:

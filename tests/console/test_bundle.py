@@ -142,14 +142,14 @@ def test_leaks_and_evaluations_of_later_are_told(typed: Type, rows: Rows, images
     first = made(rows, images)
     rows.add_evaluation(1, images, judged, leaking=2)
     said, readme, code, words = bundled(typed, first, tmp_path)
-    assert (code, "Evaluation e2 is LEAKING" in readme) == (0, False), words
+    assert (code, "Evaluation e2 is leaking" in readme) == (0, False), words
     assert "Evaluation e2 was made after the verdicts were given." in said
     documents = json.loads((tmp_path / f"lot-{first}" / "evaluation.json").read_text())
     assert [(row["evaluation"], row["made_after_the_verdicts"]) for row in documents] == [("e1", False), ("e2", True)]
     second = rows.add_job(images, [rows.Verdict(path="a.jpg", score=0.1)])
     said, readme, code, words = bundled(typed, second, tmp_path)
     assert code == 0, words
-    assert "NOTE: Evaluation e2 is LEAKING: 2 of 9 images have a twin in training." in readme
+    assert "NOTE: Evaluation e2 is leaking: 2 of 9 test images have a twin in training." in readme
     assert "was made after" not in said
     workers = json.loads((tmp_path / f"lot-{second}" / "versions.json").read_text())["inspection"]["workers"]
     assert workers == [{"versions": {"inspectq": "0.1", "torch": "2.9", "pillow": "12"}, "batches": 1}]

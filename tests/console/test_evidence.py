@@ -133,7 +133,7 @@ def test_a_trace_tells_a_person_the_verdict_first_and_all_that_it_rests_on(typed
         "missed defective parts  60.00%, with 95% confidence 26.24% to 87.84%",
         "defective, judged ok: 6",
         "make of these images: inspectq threshold show 2",
-        "LEAKING: 2 of ",
+        "leaking: 2 of ",
         "evaluation 1, worker 0.1 (torch 2.9, pillow 12)",
         f"m.keller  job.submit job:{lot}",
     ):
@@ -201,7 +201,7 @@ def test_a_trace_tells_apart_what_was_known_when_the_verdict_was_given_and_what_
     assert [row["evaluation"] for row in found["later_evaluations"]] == ["e2"]
     assert "made later: e2, torch fp32, test of " in typed("trace", lot, "line-2/gone.jpg").out
     again = rows.add_job(images, [rows.Verdict(path="line-2/gone.jpg", score=None, reason="vanished")])
-    assert "LEAKING: 3 of 9 images have a twin in training" in typed("trace", again, "line-2/gone.jpg").out
+    assert "leaking: 3 of 9 test images have a twin in training" in typed("trace", again, "line-2/gone.jpg").out
 
 
 def test_an_approval_counts_from_its_event_on_whatever_its_row_says(typed: Type, rows: Any, images: Path) -> None:
