@@ -25,6 +25,19 @@ FILES = (
 )
 APPROVAL = "operating_point_approval"
 DISPOSITIONS = ("PASS", "FAIL", "REVIEW", "UNREADABLE")
+# Columns that may hold nothing: a record then leaves them out, and a document that tells a value made it up.
+NULLABLE: dict[str, tuple[str, ...]] = {
+    "training_run": ("best_epoch", "calibration"),
+    "dataset_snapshot": ("split_seed", "test_share", "near_twins_across_splits", "group_rule"),
+    "operating_point": ("targets", "evaluation_id", "proposed_by"),
+    "evaluation": (
+        *("leaking", "leaks", "accuracy_lcl", "accuracy_ucl", "miss_rate", "miss_rate_lcl", "miss_rate_ucl"),
+        *("false_alarm_rate", "false_alarm_rate_lcl", "false_alarm_rate_ucl"),
+        *("escapes_ppm", "escapes_ppm_lcl", "escapes_ppm_ucl", "auroc", "auroc_lcl", "auroc_ucl"),
+        *("average_precision", "average_precision_lcl", "average_precision_ucl", "ece"),
+    ),
+    "class_metric": ("precision_lcl", "precision_ucl", "recall_lcl", "recall_ucl", "f1_lcl", "f1_ucl"),
+}
 # What the rows of the database call otherwise than the verdicts do.
 RENAMED = {"job": "job_id", "batch": "batch_id", "result": "id", "operating_point": "operating_point_id"}
 
@@ -196,16 +209,20 @@ def contradictions(events: Events, found: Found) -> Iterator[str]:
     """Documents for people that do not say what the records say."""
     job, model, limits, judged_on = map(load, ("job.json", "model.json", "operating-point.json", "evaluation.json"))
     row_of = {key: tables[key[0]][0] for key, tables in found.items() if tables.get(key[0])}
+
+    def differing(name: str, document: dict[str, Any], table: str, number: int) -> Iterator[str]:
+        yield from differences(name, document, table, row_of.get((table, number)))
+
     own = row_of.get(("inspection_job", job["job"]), {})
     checkpoint = row_of.get(("checkpoint", own.get("checkpoint_id", 0)), {})
     run = row_of.get(("training_run", checkpoint.get("training_run_id", 0)), {})
-    yield from differences("job.json", job, own)
-    yield from differences("model.json", model, checkpoint)
-    yield from differences("model.json", model["training_run"], run)
-    dataset = row_of.get(("dataset_snapshot", run.get("dataset_snapshot_id", 0)))
-    yield from differences("model.json", model["dataset"], dataset)
+    yield from differing("job.json", job, "inspection_job", job["job"])
+    yield from differing("model.json", model, "checkpoint", own.get("checkpoint_id", 0))
+    yield from differing("model.json", model["training_run"], "training_run", checkpoint.get("training_run_id", 0))
+    yield from differing("model.json", model["dataset"], "dataset_snapshot", run.get("dataset_snapshot_id", 0))
     point = limits["operating_point"]
-    yield from differences("operating-point.json", limits, row_of.get(("operating_point", point)))
+    told = {**limits, "evaluation_id": limits["evaluation"] and int(limits["evaluation"].lstrip("e"))}
+    yield from differing("operating-point.json", told, "operating_point", point)
     if events.limits not in (None, point):
         yield f"operating-point.json is about {point}; by the events the job is judged by {events.limits}"
     signed, approvals = events.approvals.get(point), [row for (table, _), row in row_of.items() if table == APPROVAL]
@@ -213,20 +230,22 @@ def contradictions(events: Events, found: Found) -> Iterator[str]:
         yield f"operating-point.json says {limits['approved_by']!r} approved it, its event {signed and signed['by']!r}"
     if limits["approved"]:
         own_approval = [row for row in approvals if row["operating_point_id"] == point]
-        yield from differences("operating-point.json", limits, own_approval[0] if own_approval else None)
+        yield from differences("operating-point.json", limits, APPROVAL, own_approval[0] if own_approval else None)
     matrix: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     with (HERE / "confusion-matrix.csv").open(encoding="utf-8", newline="") as file:
         for cell in csv.DictReader(file):
             matrix[cell["evaluation"]][plain(cell["actual"]), plain(cell["predicted"])] = int(cell["images"])
     for each in judged_on:
         name, key = each["evaluation"], ("evaluation", int(each["evaluation"].lstrip("e")))
-        yield from differences(f"evaluation.json, {name}", each, row_of.get(key))
+        yield from differing(f"evaluation.json, {name}", each, *key)
+        dataset = row_of.get(key, {}).get("dataset_snapshot_id", 0)
+        yield from differing(f"evaluation.json, {name}, dataset", each["dataset"], "dataset_snapshot", dataset)
         for part, table in (("class_metrics", "class_metric"), ("confusion_matrix", "confusion_cell")):
             kept = sorted(
                 found.get(key, {}).get(table, []), key=lambda row: int(row["position" if "position" in row else "id"])
             )
             for one, row in itertools.zip_longest(each[part], kept):
-                yield from differences(f"evaluation.json, {name}, {part}", one or {}, row)
+                yield from differences(f"evaluation.json, {name}, {part}", one or {}, table, row)
         cells = {(plain(c["actual"]), plain(c["predicted"])): c["images"] for c in each["confusion_matrix"]}
         if cells != matrix.pop(name, {}):
             yield f"confusion-matrix.csv says something else of {name} than evaluation.json"
@@ -234,12 +253,12 @@ def contradictions(events: Events, found: Found) -> Iterator[str]:
         yield f"confusion-matrix.csv is about {name}, of which evaluation.json says nothing"
 
 
-def differences(name: str, document: dict[str, Any], row: dict[str, Any] | None) -> Iterator[str]:
-    """What the document says otherwise than the row."""
+def differences(name: str, document: dict[str, Any], table: str, row: dict[str, Any] | None) -> Iterator[str]:
+    """What the document says otherwise than the row of that table."""
     if not row:
         yield f"there is no record of what {name} says"
         return
-    for key, value in row.items():
+    for key, value in {**dict.fromkeys(NULLABLE.get(table, ())), **row}.items():
         if key in document and document[key] != value:
             yield f"{name} says {key} {document[key]!r}, the record {value!r}"
 

@@ -83,7 +83,11 @@ def warnings(lot: Lot) -> list[str]:
     if not lot.evaluations:
         when = " when the verdicts were given" if lot.later_evaluations else ""
         said.append(f"The model was not evaluated on images that it has not learned from{when}.")
-    said += [f"Evaluation e{row.id} is {leaking_words(row.leaking, row.images, row.split)}." for row in lot.evaluations if row.leaking]
+    said += [
+        f"Evaluation e{row.id} is {leaking_words(row.leaking, row.images, row.split)}."
+        for row in lot.evaluations
+        if row.leaking
+    ]
     said += [f"Evaluation e{row.id} was made after the verdicts were given." for row in lot.later_evaluations]
     if job.state is not JobState.DONE:
         said.append(f"The job is {job.state.value}: not every image that was submitted has a verdict.")

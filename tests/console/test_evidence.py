@@ -18,13 +18,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from console.evidence.check import entry
+from console.evidence.check import NULLABLE, entry
 from console.evidence.checksums import checksum_line
 from console.exits import ExitCode
 from db import jobs, operating_points
 from db.engine import Engine, writing
+from db.models import Base
 from db.paths import to_text
 from db.schema import open_database
+from db.seals import RECORDS
 from tests.console.shell import Said, type_here
 from tests.tampering import tampering
 
@@ -289,6 +291,8 @@ def test_who_alters_the_bundle_and_its_checksums_is_found_by_what_it_says(
         ("records.jsonl", '"images":6', '"images":0', "evaluation 1 is not as its event reported it"),
         ("job.json", '"submitted": 5', '"submitted": 6', "does not account for all"),
         ("job.json", '"m.keller"', '"nobody"', "job.json says submitted_by 'nobody', the record 'm.keller'"),
+        ("evaluation.json", '"group_rule": null', '"group_rule": "folder"', "group_rule 'folder', the record None"),
+        ("operating-point.json", '"evaluation": null', '"evaluation": "e1"', "evaluation_id 1, the record None"),
         ("model.json", f'"{"ab" * 32}"', f'"{"cd" * 32}"', "model.json says digest"),
         ("model.json", f'"{"f" * 64}"', f'"{"e" * 64}"', "model.json says fingerprint"),
         ("evaluation.json", '"images": 6', '"images": 0', "confusion_matrix says images 0, the record 6"),
@@ -321,6 +325,14 @@ def test_who_alters_the_bundle_and_its_checksums_is_found_by_what_it_says(
             assert f"{name} is not in SHA256SUMS" in checked(folder)[1]
     resealed(folder, FILES)
     assert checked(folder)[0] == 0
+
+
+def test_the_bundle_knows_every_column_that_may_hold_nothing() -> None:
+    tables = ("inspection_job", "checkpoint", "training_run", "dataset_snapshot", "operating_point")
+    for name in (*tables, "operating_point_approval", "evaluation", "class_metric", "confusion_cell"):
+        covered = RECORDS[name].fixed if name in RECORDS else tuple(Base.metadata.tables[name].columns.keys())
+        nullable = tuple(column for column in covered if Base.metadata.tables[name].columns[column].nullable)
+        assert NULLABLE.get(name, ()) == nullable
 
 
 def resealed(folder: Path, files: Sequence[str]) -> None:
