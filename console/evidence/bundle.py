@@ -19,7 +19,7 @@ from console.evidence.lot import Lot, lot_of
 from console.files import whole
 from console.report.job import job_page
 from console.results import defused, write_csv, write_json
-from console.thresholds import fields, outcomes
+from console.thresholds import fields
 from db import audit, jobs, lineage, results, seals
 from db.engine import Engine, Session, reading
 from db.errors import Refused
@@ -63,7 +63,7 @@ def _write(session: Session, archive: Archive, lot: Lot, made_at: datetime, on_f
             "open_images": lot.open_images,
         },
         "model.json": model_facts(job.checkpoint),
-        "operating-point.json": fields(job.operating_point, outcomes(session, job.operating_point)),
+        "operating-point.json": fields(job.operating_point, lot.gives),
     }
     with archive.text("README.txt") as stream:
         stream.write(instructions(lot))

@@ -38,6 +38,15 @@ NULLABLE: dict[str, tuple[str, ...]] = {
     ),
     "class_metric": ("precision_lcl", "precision_ucl", "recall_lcl", "recall_ucl", "f1_lcl", "f1_ucl"),
 }
+# What limits make of labelled images: the images' own class, and what they are judged.
+COUNTS = {
+    "defective": ("defective", "all"),
+    "missed": ("defective", "PASS"),
+    "defective_reviewed": ("defective", "REVIEW"),
+    "good": ("good", "all"),
+    "alarms": ("good", "FAIL"),
+    "good_reviewed": ("good", "REVIEW"),
+}
 # What the rows of the database call otherwise than the verdicts do.
 RENAMED = {"job": "job_id", "batch": "batch_id", "result": "id", "operating_point": "operating_point_id"}
 
@@ -190,8 +199,10 @@ def read_records() -> Iterator[tuple[tuple[str, int], str, dict[str, list[dict[s
         if "row" in line:
             digest.update((b"," if rows else b"") + encoded(line["row"]).encode())
             rows += 1
-            if name != "evaluation_score":  # one for each image, and nothing else here tells of them
-                tables[name].append(line["row"])
+            kept = line["row"]
+            if name == "evaluation_score":  # one for each image: no more of it is held than is counted
+                kept = {"actual": kept["actual"], "score": kept.get("score")}
+            tables[name].append(kept)
             continue
         if name:
             digest.update(b"]")
@@ -223,6 +234,7 @@ def contradictions(events: Events, found: Found) -> Iterator[str]:
     point = limits["operating_point"]
     told = {**limits, "evaluation_id": limits["evaluation"] and int(limits["evaluation"].lstrip("e"))}
     yield from differing("operating-point.json", told, "operating_point", point)
+    yield from miscounted(limits, found)
     if events.limits not in (None, point):
         yield f"operating-point.json is about {point}; by the events the job is judged by {events.limits}"
     signed, approvals = events.approvals.get(point), [row for (table, _), row in row_of.items() if table == APPROVAL]
@@ -251,6 +263,22 @@ def contradictions(events: Events, found: Found) -> Iterator[str]:
             yield f"confusion-matrix.csv says something else of {name} than evaluation.json"
     for name in matrix:
         yield f"confusion-matrix.csv is about {name}, of which evaluation.json says nothing"
+
+
+def miscounted(limits: dict[str, Any], found: Found) -> Iterator[str]:
+    """What the limits are said to give on an evaluation's images, where their scores give something else."""
+    for gives in limits["gives"]:
+        tables = found.get(("evaluation", int(gives["evaluation"].lstrip("e"))), {"evaluation": [{}]})
+        dataset = found.get(("dataset_snapshot", tables["evaluation"][0].get("dataset_snapshot_id", 0)), {})
+        positive = dataset.get("dataset_snapshot", [{}])[0].get("positive_class")
+        counted = Counter[tuple[str, str]]()
+        for row in tables.get("evaluation_score", []):
+            if row["score"] is not None:
+                actual = "defective" if row["actual"] == positive else "good"
+                counted.update([(actual, "all"), (actual, judged(row["score"], limits))])
+        for name, key in COUNTS.items():
+            if gives[name] != counted[key]:
+                yield f"operating-point.json says {name} {gives[name]} of {gives['evaluation']}, not {counted[key]}"
 
 
 def differences(name: str, document: dict[str, Any], table: str, row: dict[str, Any] | None) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from console.thresholds import Gives, outcomes
 from db import definitions, evaluations, jobs, ledgers, operating_points, resting, results
 from db.engine import Session
 from db.errors import Refused
@@ -28,12 +29,14 @@ class Lot:
     points: list[OperatingPoint]  # that any of its verdicts was judged by
     evaluations: list[Evaluation]  # that applied when the verdicts were given, their runtime's first
     later_evaluations: list[Evaluation]
+    gives: list[Gives]  # what its limits give, and on the images of which evaluations
+    given_on: list[Evaluation]  # those of these evaluations that are not among the others
     misfits: list[str]  # what does not fit the chain of events; a sentence each
 
     @property
     def rests(self) -> Rests:
         """What has to fit."""
-        return _rests(self.job, self.points, [*self.evaluations, *self.later_evaluations])
+        return _rests(self.job, self.points, [*self.evaluations, *self.later_evaluations, *self.given_on])
 
 
 def lot_of(session: Session, job_id: int) -> Lot:
@@ -50,7 +53,10 @@ def lot_of(session: Session, job_id: int) -> Lot:
     then, since = evaluations.applying_at(session, job.checkpoint, time, engine=engine, precision=precision)
     used = {job.operating_point_id, *results.operating_points(session, job_id)}
     points = [operating_points.get(session, number) for number in sorted(used)]
-    found = _misfits(session, _rests(job, points, [*then, *since]))
+    gives = outcomes(session, job.operating_point)
+    others = {each.evaluation for each in gives} - {row.id for row in (*then, *since)}
+    given_on = [evaluations.get(session, number) for number in sorted(others)]
+    found = _misfits(session, _rests(job, points, [*then, *since, *given_on]))
     named, more = list(islice(found, _MOST_NAMED)), sum(1 for _ in found)
     return Lot(
         job=job,
@@ -60,6 +66,8 @@ def lot_of(session: Session, job_id: int) -> Lot:
         points=points,
         evaluations=list(then),
         later_evaluations=list(since),
+        gives=gives,
+        given_on=given_on,
         misfits=named + ([f"{more} more: see inspectq audit verify."] if more else []),
     )
 

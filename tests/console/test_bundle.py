@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from console.exits import ExitCode
-from db import jobs, operating_points, rejudging
+from db import evaluations, jobs, operating_points, rejudging
 from db.engine import writing
 from db.schema import open_database
 from db.views import VIEWS
@@ -135,6 +135,30 @@ def test_a_job_whose_limits_were_exchanged_is_bundled_with_a_note_and_does_not_f
     said, _, code, words = bundled(typed, job, tmp_path)
     assert "Job 1 says that it is judged by operating point 3, but by the events it is by 2." in said
     assert (code, "by the events the job is judged by 2" in words) == (1, True)
+
+
+def test_what_the_limits_were_read_off_is_in_the_bundle(typed: Type, rows: Rows, images: Path, tmp_path: Path) -> None:
+    job = made(rows, images)
+    held_out = [rows.Judged(path=f"{n}.jpg", actual=("defective", "ok")[n % 2], score=n / 10) for n in range(9)]
+    number = rows.add_evaluation(1, images, held_out, split="validation")
+    with writing(rows.engine) as session:
+        row = jobs.get(session, job)
+        point = operating_points.propose(
+            session,
+            row.checkpoint,
+            pass_below=0.35,
+            fail_from=0.35,
+            actor="test",
+            targets={"max_miss_rate": 0.5},
+            evaluation=evaluations.get(session, number),
+        )
+        rejudging.rejudge(session, row, operating_points.get(session, point.id), actor="test")
+    said, _, code, words = bundled(typed, job, tmp_path)
+    assert (code, "DOES NOT FIT" in said) == (0, False), words
+    folder = tmp_path / f"lot-{job}"
+    read_off, tested = json.loads((folder / "operating-point.json").read_text())["gives"]
+    assert (read_off["split"], read_off["missed"], read_off["alarms"], tested["split"]) == ("validation", 2, 2, "test")
+    assert f'{{"record": ["evaluation", {number}]}}' in (folder / "records.jsonl").read_text()
 
 
 def test_leaks_and_evaluations_of_later_are_told(typed: Type, rows: Rows, images: Path, tmp_path: Path) -> None:

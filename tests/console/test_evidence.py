@@ -292,6 +292,8 @@ def test_who_alters_the_bundle_and_its_checksums_is_found_by_what_it_says(
         ("job.json", '"submitted": 5', '"submitted": 6', "does not account for all"),
         ("job.json", '"m.keller"', '"nobody"', "job.json says submitted_by 'nobody', the record 'm.keller'"),
         ("evaluation.json", '"group_rule": null', '"group_rule": "folder"', "group_rule 'folder', the record None"),
+        ("operating-point.json", '"missed": 4', '"missed": 0', "says missed 0 of e1, not 4"),
+        ("operating-point.json", '"good": ', '"good": 1', "says good 120 of e1, not 20"),
         ("operating-point.json", '"evaluation": null', '"evaluation": "e1"', "evaluation_id 1, the record None"),
         ("model.json", f'"{"ab" * 32}"', f'"{"cd" * 32}"', "model.json says digest"),
         ("model.json", f'"{"f" * 64}"', f'"{"e" * 64}"', "model.json says fingerprint"),
