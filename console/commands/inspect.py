@@ -145,6 +145,7 @@ def show(job: int, as_format: str) -> None:
             "images_planned": planned,
             "ledger": ledger.to_dict(),
             "ledger_closed": ledger.closed and row.state in (JobState.DONE, JobState.CANCELLED),
+            "judged_by": [asdict(counted) for counted in results.runtimes(session, job)],
             "batches_open": asdict(open_batches(session, job)),
             "explanation": explain(session, row, cluster=bool(chosen.broker_url)),
         }

@@ -1,6 +1,7 @@
 """Do `jobs show` and the report say that a job looks like something else, and what its defect rate is?"""
 
 import random
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def test_an_ordinary_job_says_so_with_its_corrected_defect_rate(
     assert any("mixed so that they fit best" in value for tag, name, value in seen.attributes if name == "aria-label")
     shown = type_here(capsys, "jobs", "show", str(job)).out
     assert sentence in " ".join(shown.split())
+    assert re.search(r"judged_by +engine torch, precision fp32, device cpu, worker w1, images 80 *$", shown, re.M)
     fields = type_here(capsys, "jobs", "show", str(job), "--format", "json").json["drift"]
     assert (fields["likeness"], fields["evaluation"], fields["images"]) == ("alike", f"e{evaluation}", 80)
     assert fields["corrected_rate_lcl"] <= fields["corrected_rate"] <= fields["corrected_rate_ucl"]

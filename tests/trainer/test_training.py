@@ -133,7 +133,7 @@ def test_kept_views_of_tuned_stages_train_almost_what_the_exact_recipe_trains(pl
     assert [one.loss for one in kept.history] == pytest.approx([one.loss for one in exact.history], rel=1e-2)
 
 
-@pytest.mark.parametrize("weights", ["frozen", "kept", "tuned", "all at once", "none"])
+@pytest.mark.parametrize("weights", ["frozen", "kept", "tuned", "averaged", "all at once", "none"])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     plan: Plan, small_recipe: Recipe, weights: str
 ) -> None:
@@ -142,6 +142,8 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
         recipe = replace(recipe, views=1)
     if weights == "tuned":
         recipe = replace(recipe, views=1, train_from="layer4", learning_rate=1e-3)
+    if weights == "averaged":  # the mean is begun before the interruption, and goes on after it
+        recipe = finetuning(recipe, head_epochs=0, epochs=2)
     if weights == "all at once":
         recipe = finetuning(recipe)
     if weights == "none":
