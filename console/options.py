@@ -13,7 +13,7 @@ import click
 
 from console.terminal import progress_bar
 from db.settings import settings
-from trainer.recipe import FINETUNE_EPOCHS, FINETUNE_STEPS, Recipe, finetune_recipe, report_recipe
+from trainer.recipe import FINETUNE_EPOCHS, FINETUNE_STEPS, FINETUNE_VIEWS, Recipe, finetune_recipe, report_recipe
 
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
@@ -125,6 +125,8 @@ def _default(name: str) -> str:
     if name == "epochs":
         least, most = FINETUNE_EPOCHS
         values["finetune"] = f"{least} to {most}, about {FINETUNE_STEPS} steps"
+    if name == "views":
+        values["finetune"] = f"{FINETUNE_VIEWS}, 0 for fewer than {2 * FINETUNE_VIEWS} epochs"
     if len(set(values.values())) == 1:
         return str(values["report"])
     return "; ".join(f"{recipe}: {value}" for recipe, value in values.items())

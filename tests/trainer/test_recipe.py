@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainer.errors import RecipeInvalid
-from trainer.recipe import FINETUNE_EPOCHS, FINETUNE_STEPS, Recipe, finetune_recipe, report_recipe
+from trainer.recipe import FINETUNE_EPOCHS, FINETUNE_STEPS, FINETUNE_VIEWS, Recipe, finetune_recipe, report_recipe
 
 
 def test_the_reports_values_are_the_defaults() -> None:
@@ -46,6 +46,16 @@ def test_fine_tuning_holds_images_out_and_keeps_its_best_epoch() -> None:
     assert recipe.validation_share > 0
     assert 0 < recipe.patience < recipe.epochs
     assert recipe.depth_decay < 1
+
+
+def test_fine_tuning_keeps_views_where_each_is_seen_twice() -> None:
+    assert finetune_recipe(images=900).views == FINETUNE_VIEWS
+    assert finetune_recipe(images=9000).views == 0
+    assert finetune_recipe(images=900, epochs=2 * FINETUNE_VIEWS - 1).views == 0
+    assert finetune_recipe(images=9000, epochs=2 * FINETUNE_VIEWS).views == FINETUNE_VIEWS
+    assert finetune_recipe(images=900, views=3).views == 3
+    assert finetune_recipe(images=900, train_from="stem").views == 0
+    assert finetune_recipe("none", images=900).views == 0
 
 
 def test_from_random_weights_fine_tuning_trains_the_whole_network_at_once() -> None:
