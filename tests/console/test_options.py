@@ -46,12 +46,13 @@ def test_help_names_every_default() -> None:
     shown = {parameter.name: parameter.help or "" for parameter in train.params if isinstance(parameter, click.Option)}
     tuned, reports = finetune_recipe(images=900), report_recipe()
     for field in fields(Recipe):
-        if field.name in ("name", "weights", "epochs"):
+        if field.name in ("name", "weights", "epochs", "views"):
             continue
         default, reported = getattr(tuned, field.name), getattr(reports, field.name)
         words = f"{default}" if default == reported else f"finetune: {default}; report: {reported}"
         assert f"[default: {words}]" in shown[field.name]
     assert "[default: finetune: 6 to 36, about 1800 steps; report: 10]" in shown["epochs"]
+    assert "[default: finetune: 12, 0 for fewer than 24 epochs; report: 2]" in shown["views"]
 
 
 @pytest.mark.parametrize("words", [(), ("--tile", "0")])
