@@ -49,7 +49,7 @@ class Batch:
     """What the layers that learn are given, on the network's device."""
 
     features: Tensor  # float32, as Backbone gives them
-    targets: Tensor  # int64 (n,), the index of each row's logit
+    targets: Tensor  # int64 (n,), the index of each row's logit; or float32 (n, 2), shares of both
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainer.augmentation import derived_seed
 from trainer.backbone import Backbone
-from trainer.batches import Batch, Source, epoch_batches, epoch_order
+from trainer.batches import Batch, Source, epoch_batches, epoch_order, target_of
 from trainer.calibration import Calibration, calibrate, calibrated_loss, cool, margins_of
 from trainer.dataset import Dataset
 from trainer.errors import TrainingDiverged
@@ -29,6 +29,7 @@ from trainer.learner import Learner
 from trainer.progress import OnStep, Step
 from trainer.recipe import Recipe
 from trainer.resume import EpochRecord, StateFile, TrainingState
+from trainer.targets import Targets
 from trainer.tiles import inspected_margins
 from trainer.validation import ValidationImages
 from vision.checkpoint import POSITIVE_INDEX
@@ -71,8 +72,11 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
     backbone = Backbone(network, fit.recipe)
     weights = class_weights(fit.dataset, fit.recipe)
     learner = Learner(network, fit.recipe, weights)
+    targets = _targets(fit)
     if state is not None:
         learner.restore(state)
+        if targets is not None and state.targets is not None:
+            targets.restore(state.targets)
     history, best = ((), None) if state is None else (state.history, state.best)
     validation = ValidationImages(Source(dataset=fit.dataset, recipe=fit.recipe, backbone=backbone, split="validation"))
     epochs = range(len(history) + 1, fit.recipe.rounds + 1)
@@ -80,10 +84,9 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
         for epoch in epochs:
             if _has_had_enough(fit.recipe, history):
                 break
-            record = _run_epoch(fit, learner, epoch, batches, check)
+            record = _run_epoch(fit, learner, targets, epoch, batches, check)
             if validation:
-                logits, targets = learner.logits_on(validation.batches(check), kept=True)
-                loss, error = _validation_loss(logits, targets, weights)
+                loss, error = _validation_loss(*learner.logits_on(validation.batches(check), kept=True), weights)
                 record = replace(record, validation_loss=loss, validation_error=error)
                 if best_epoch((*history, record)) == epoch:
                     best = learner.kept_weights()
@@ -95,6 +98,7 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
                     history=history,
                     average=learner.average_state(),
                     best=best,
+                    targets=None if targets is None else targets.state(),
                 )
             )
     network.load_state_dict(learner.kept_weights() if best is None else best)
@@ -103,8 +107,8 @@ def run_fit(fit: Fit, network: Network, *, resume: bool) -> Fitted:
         if fit.recipe.tile or fit.recipe.tta != "none":
             margins, truth = inspected_margins(fit.dataset, fit.dataset.part("validation"), fit.recipe, network)
         else:
-            logits, targets = learner.logits_on(validation.batches(lambda: None), kept=False)
-            margins, truth = margins_of(logits), targets.cpu().numpy() == POSITIVE_INDEX
+            logits, held = learner.logits_on(validation.batches(lambda: None), kept=False)
+            margins, truth = margins_of(logits), held.cpu().numpy() == POSITIVE_INDEX
         calibration = calibrate(margins, truth)
         cool(network, calibration.temperature)
     return Fitted(history=history, best_epoch=best_epoch(history), calibration=calibration)
@@ -150,19 +154,35 @@ def _batches(fit: Fit, backbone: Backbone, epochs: range, check: Callable[[], No
     return kept.epoch_batches(kept.load(fit.on_step, check), epochs)
 
 
+def _targets(fit: Fit) -> Targets | None:
+    """None where a label is what it is."""
+    if fit.recipe.label_momentum == 1:
+        return None
+    return Targets(torch.tensor([target_of(sample) for sample in fit.dataset.part("train")]), fit.recipe)
+
+
 def _run_epoch(
-    fit: Fit, learner: Learner, epoch: int, batches: Iterator[Batch], check: Callable[[], None]
+    fit: Fit,
+    learner: Learner,
+    targets: Targets | None,
+    epoch: int,
+    batches: Iterator[Batch],
+    check: Callable[[], None],
 ) -> EpochRecord:
     started = time.monotonic()
-    count = len(epoch_order(fit.recipe, len(fit.dataset.part("train")), epoch))
+    order = epoch_order(fit.recipe, len(fit.dataset.part("train")), epoch)
+    count = len(order)
     learner.begin(head_only=epoch <= fit.recipe.head_epochs)
     total, images, rate = 0.0, 0, 0.0
-    for number, batch in enumerate(islice(batches, count), start=1):
+    for number, (numbers, batch) in enumerate(zip(order, islice(batches, count), strict=True), start=1):
         rate = fit.recipe.learning_rate_at((epoch - 1) * count + number - 1, count)
-        loss = learner.learn(batch, rate, derived_seed(fit.recipe.seed, epoch, number, _MIX))
-        if not math.isfinite(loss):
-            raise TrainingDiverged(f"The loss became {loss}: lower --learning-rate ({rate:g}).")
-        total += loss * len(batch.targets)
+        told = batch if targets is None else replace(batch, targets=targets.of(numbers).to(fit.device))
+        learned = learner.learn(told, rate, derived_seed(fit.recipe.seed, epoch, number, _MIX))
+        if not math.isfinite(learned.loss):
+            raise TrainingDiverged(f"The loss became {learned.loss}: lower --learning-rate ({rate:g}).")
+        if targets is not None:
+            targets.refine(numbers, learned.scores, epoch)
+        total += learned.loss * len(batch.targets)
         images += len(batch.targets)
         if fit.on_step is not None:
             fit.on_step(Step(epoch=epoch, epochs=fit.recipe.rounds, batch=number, batches=count, loss=total / images))

@@ -1,6 +1,7 @@
 """What changes the weights: which of them, by how much, and which are kept in the end?"""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,14 @@ from trainer.resume import TrainingState
 from vision.network import PARTS, Network, freeze_before, layers_from
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What one step came to."""
+
+    loss: float  # of the batch, before the step
+    scores: Tensor  # float32 (n, 2), what the network said of each image then: shares of the logits, without a graph
+
+
 class Learner:
     """The network on its device, its optimizer, its loss, and the running mean of its weights where one is taken."""
 
@@ -24,9 +33,9 @@ class Learner:
         self._device = network.fc.weight.device
         self._half = recipe.precision == "bfloat16" and recipe.train_from != "head"
         self._head_only = recipe.train_from == "head"
-        self._criterion = nn.CrossEntropyLoss(
-            weight=class_weights.to(self._device), label_smoothing=recipe.label_smoothing
-        )
+        # Targets that move were smoothed before they began to.
+        smoothing = recipe.label_smoothing if recipe.label_momentum == 1 else 0.0
+        self._criterion = nn.CrossEntropyLoss(weight=class_weights.to(self._device), label_smoothing=smoothing)
         self.optimizer = torch.optim.Adam(
             _groups(network, recipe), lr=recipe.learning_rate, decoupled_weight_decay=True, fused=True
         )
@@ -50,13 +59,14 @@ class Learner:
         freeze_before(self.network, self._recipe.train_from)
         self.network.train()
 
-    def learn(self, batch: Batch, learning_rate: float, seed: int) -> float:
-        """One step of the optimizer; the batch's loss. `learning_rate`: of the head; `seed`: of what is mixed."""
+    def learn(self, batch: Batch, learning_rate: float, seed: int) -> Learned:
+        """One step of the optimizer. `learning_rate`: of the head; `seed`: of what is mixed."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["share"]
         mixed = mix(batch, 0.0 if self._head_only else self._recipe.mixup, seed)
-        loss = mixed.loss(self._logits(self.network, mixed.batch), self._criterion)
-        value = float(loss.detach())
+        logits = self._logits(self.network, mixed.batch)
+        loss = mixed.loss(logits, self._criterion)
+        learned = Learned(loss=float(loss.detach()), scores=logits.detach().softmax(dim=1))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -64,7 +74,7 @@ class Learner:
             if self._average is None:
                 self._average = self._new_average()
             self._average.update_parameters(self.network)
-        return value
+        return learned
 
     def logits_on(self, batches: Iterable[Batch], *, kept: bool) -> tuple[Tensor, Tensor]:
         """float32 (n, 2) and int64 (n,): the logits and the targets, on the network's device.

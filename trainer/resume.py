@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trainer.errors import TrainerError
 from vision.whole_file import write_whole
@@ -38,6 +39,7 @@ class TrainingState:
     history: tuple[EpochRecord, ...]
     average: dict[str, Any] | None = None  # state_dict of the running mean, where one is taken
     best: dict[str, Any] | None = None  # state_dict of the best epoch, where there are validation images
+    targets: Tensor | None = None  # of the training images, where they move
 
 
 class StateFile:
@@ -55,6 +57,7 @@ class StateFile:
             "history": [asdict(record) for record in state.history],
             "average": state.average,
             "best": state.best,
+            "targets": state.targets,
         }
         packed = io.BytesIO()  # into a file that cannot take it torch writes on, and says something else
         torch.save(content, packed)
@@ -80,6 +83,7 @@ class StateFile:
                 history=history,
                 average=content.get("average"),
                 best=content.get("best"),
+                targets=content.get("targets"),
             )
         except Exception as fault:  # torch names no common root for what a damaged file makes it raise
             raise TrainerError(

@@ -63,11 +63,11 @@ def test_what_learns_later_normalises_by_each_batch_from_the_beginning(
     learner = Learner(network, recipe, torch.ones(2))
     statistics = [network.layer3[0].bn1.running_mean.clone(), network.layer4[0].bn1.running_mean.clone()]
     learner.begin(head_only=True)
-    alone = learner.learn(batch, 0.0, 0)
+    alone = learner.learn(batch, 0.0, 0).loss
     assert torch.equal(network.layer3[0].bn1.running_mean, statistics[0])
     assert not torch.equal(network.layer4[0].bn1.running_mean, statistics[1])
     learner.begin(head_only=False)
-    assert learner.learn(batch, 0.0, 0) == alone
+    assert learner.learn(batch, 0.0, 0).loss == alone
 
 
 def test_each_part_learns_by_its_share_of_the_heads_rate(network: Network, recipe: Recipe) -> None:
@@ -127,3 +127,17 @@ def test_what_would_be_kept_is_asked_or_the_network_itself(network: Network, rec
     mean, _ = learner.logits_on([batch], kept=True)
     own, _ = learner.logits_on([batch], kept=False)
     assert not torch.allclose(mean, own, atol=1e-3)
+
+
+def test_a_target_may_be_shares_of_both_classes(network: Network, recipe: Recipe, batch: Batch) -> None:
+    still = replace(recipe, label_momentum=1.0, label_smoothing=0.2)
+    moving = replace(recipe, label_momentum=0.9, label_smoothing=0.2)
+    smoothed = torch.eye(2)[batch.targets] * 0.8 + 0.1
+    told = []
+    for values, targets in ((still, batch.targets), (moving, smoothed)):
+        learner = Learner(network, values, torch.ones(2))
+        learner.begin(head_only=False)
+        told.append(learner.learn(replace(batch, targets=targets), 0.0, 0))
+    assert told[1].loss == pytest.approx(told[0].loss, rel=1e-6)
+    assert torch.equal(told[0].scores, told[1].scores)
+    assert torch.allclose(told[0].scores.sum(dim=1), torch.ones(8))

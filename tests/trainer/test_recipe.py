@@ -41,6 +41,24 @@ def test_without_validation_images_fine_tuning_does_not_wait_for_them() -> None:
         finetune_recipe(images=900, validation_share=0, patience=3)
 
 
+def test_labels_that_move_go_neither_with_mixed_images_nor_with_tiles() -> None:
+    with pytest.raises(RecipeInvalid, match=r"--label-momentum.*--mixup 0"):
+        Recipe(label_momentum=0.9, mixup=0.2)
+    with pytest.raises(RecipeInvalid, match=r"--label-momentum would forget defects"):
+        Recipe(label_momentum=0.9, tile=448)
+
+
+def test_fine_tuning_moves_labels_where_it_can() -> None:
+    assert finetune_recipe(images=900).label_momentum < 1
+    assert finetune_recipe(images=900, label_momentum=1.0).label_momentum == 1
+    assert {
+        finetune_recipe("none", images=900).label_momentum,
+        finetune_recipe(images=900, tile=448).label_momentum,
+        finetune_recipe(images=900, mixup=0.2).label_momentum,
+        report_recipe().label_momentum,
+    } == {1.0}
+
+
 def test_fine_tuning_holds_images_out_and_keeps_its_best_epoch() -> None:
     recipe = finetune_recipe(images=900)
     assert recipe.validation_share > 0

@@ -168,6 +168,7 @@ def finetuning(recipe: Recipe, **changes: object) -> Recipe:
         "depth_decay": 0.5,
         "weight_decay": 0.01,
         "label_smoothing": 0.1,
+        "label_momentum": 0.8,
         "averaging": 0.5,
         "validation_share": 0.25,
         "vertical_flip_probability": 0.5,
