@@ -39,7 +39,7 @@ class TrainingState:
     history: tuple[EpochRecord, ...]
     average: dict[str, Any] | None = None  # state_dict of the running mean, where one is taken
     best: dict[str, Any] | None = None  # state_dict of the best epoch, where there are validation images
-    targets: Tensor | None = None  # of the training images, where they move
+    targets: Tensor | None = None  # of the training images, as Targets has them, where they move
 
 
 class StateFile:

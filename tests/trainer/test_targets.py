@@ -40,6 +40,13 @@ def test_in_two_fifths_of_the_epochs_a_label_is_what_it_is(recipe: Recipe, head_
     assert moved == list(range(first, recipe.epochs + 1))
 
 
+def test_a_target_never_says_the_opposite_of_its_label(recipe: Recipe) -> None:
+    targets = Targets(LABELS, recipe)
+    for _ in range(50):
+        targets.refine([0, 1], torch.tensor([[0.1, 0.9], [0.8, 0.2]]), epoch=10)
+    torch.testing.assert_close(targets.of([0, 1]), torch.tensor([[0.5, 0.5], [0.5, 0.5]]))
+
+
 def test_another_run_goes_on_from_its_state(recipe: Recipe) -> None:
     targets, later = Targets(LABELS, recipe), Targets(LABELS, recipe)
     targets.refine([0, 2], torch.tensor([[0.6, 0.4], [0.7, 0.3]]), epoch=9)
