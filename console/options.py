@@ -80,7 +80,7 @@ _ABOUT = {
     "weight_decay": "Of matrices and kernels, in each step times the learning rate.",
     "label_smoothing": "Share of each label that is given to both classes.",
     "label_momentum": "Share of each label that stays each time its image is learned from; the rest becomes what the "
-    "network says of it. 1: labels stay what they are.",
+    "network says of it, until neither class is likelier. 1: labels stay what they are; they should be beyond doubt.",
     "mixup": "Mix images in pairs, by shares drawn from Beta(x, x). 0: do not.",
     "averaging": "Share of the running mean of the weights that stays with each step; the mean is kept. 0: none.",
     "patience": "Rounds in a row that are clearly worse on the validation images than an earlier one and end the "
