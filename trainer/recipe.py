@@ -5,7 +5,8 @@ Every value is an option on the command line and stored with the run. Two sets o
 - report: ResNet18, earlier layers frozen, rotation, flip, crop and colour jitter, cross-entropy weighted inversely to
   class frequencies, Adam, batches of 32, 10 epochs.
 - finetune: from the head down the last stages learn as well, each at a lower rate than the one behind it. A validation
-  part decides which epoch is kept, and calibrates the scores. How its values were chosen: docs/accuracy.md.
+  part decides which epoch is kept, and calibrates the scores. Labels that the network does not believe fade. How its
+  values were chosen: docs/accuracy.md.
 """
 
 import hashlib
