@@ -215,6 +215,16 @@ def test_the_best_epoch_is_the_last_one_that_is_not_clearly_worse_than_another()
     assert [best_epoch(history[:so_far]) for so_far in range(1, 8)] == [1, 2, 3, 3, 5, 5, 7]
 
 
+def test_labels_fade_once_the_network_has_had_time_to_learn_them(plan: Plan, small_recipe: Recipe) -> None:
+    recipe = finetuning(small_recipe, head_epochs=0, epochs=3)
+    kept, faded = (
+        [record.loss for record in train(plan(f"{momentum}", recipe=replace(recipe, label_momentum=momentum))).history]
+        for momentum in (1.0, 0.5)
+    )
+    assert faded[:2] == pytest.approx(kept[:2], rel=1e-4), "the second epoch's targets are those of the first"
+    assert faded[2] != pytest.approx(kept[2], rel=1e-2)
+
+
 def test_epochs_that_better_nothing_end_the_training(plan: Plan, small_recipe: Recipe) -> None:
     outcome = train(plan(recipe=finetuning(small_recipe, epochs=40, patience=2, learning_rate=0.05)))
     best = best_epoch(outcome.history)
