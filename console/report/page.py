@@ -1,6 +1,5 @@
 """How does a report become one file that is whole, asks the network for nothing and runs nothing?"""
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -10,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from console.files import whole
 from console.report import wording
 from console.terminal import shown
-from db.errors import Refused
 
 
 def render(template: str, made_at: datetime, values: Mapping[str, Any]) -> str:
@@ -38,12 +37,6 @@ def _printable(value: Any) -> Any:
 
 def write(page: str, out: Path) -> None:
     """Write `page` to `out`, which holds either all of it or what it held before. Raises Refused."""
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with whole(out) as part:
         # Paths are stored without them, but a lone surrogate must not cost the report.
-        unfinished.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
-        unfinished.replace(out)
-    except OSError as error:
-        raise Refused(f"The report cannot be written to {out}: {error.strerror}. Choose another --out.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        part.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
