@@ -15,7 +15,7 @@ from rich.table import Table
 
 from console.terminal import out, say, shown
 from db.models import Disposition
-from db.results import COLUMNS
+from db.results import COLUMNS, MOMENTS
 
 Row = dict[str, Any]
 
@@ -75,12 +75,13 @@ def write_parquet(rows: Iterable[Row], file: Path) -> None:
 
     types = {
         **dict.fromkeys(
-            ("job", "batch", "size", "operating_point", "result", "reused_from", "rejudged_from"), pyarrow.int64()
+            ("job", "batch", "size", "operating_point", "result", "reused_from", "rejudged_from", "review"),
+            pyarrow.int64(),
         ),
         **dict.fromkeys(("width", "height", "revision"), pyarrow.int32()),
         **dict.fromkeys(("tile_x", "tile_y", "tile_width", "tile_height"), pyarrow.int32()),
         **dict.fromkeys(("score", "novelty"), pyarrow.float64()),
-        "time": pyarrow.timestamp("us", tz="UTC"),
+        **dict.fromkeys(MOMENTS, pyarrow.timestamp("us", tz="UTC")),
     }
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
@@ -106,8 +107,7 @@ def print_table(rows: Iterable[Row]) -> None:
 
 
 def _plain(row: Row) -> Row:
-    time = row["time"]
-    return {**row, "time": time.isoformat() if isinstance(time, datetime) else time}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _parts(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:

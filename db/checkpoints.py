@@ -90,6 +90,14 @@ def find(session: Session, model: str) -> Checkpoint:
     raise NotFound(f"There is no model {model!r}. `inspectq models list` shows those there are.")
 
 
+def get(session: Session, number: int) -> Checkpoint:
+    """The checkpoint with this id. Raises NotFound."""
+    found = session.get(Checkpoint, number)
+    if found is None:
+        raise NotFound(f"There is no model {number}. `inspectq models list` shows those there are.")
+    return found
+
+
 def newest_approved(session: Session) -> Checkpoint:
     """The model a scan uses when none is named. Raises NotFound, saying how to get one."""
     approved = select(Checkpoint).where(Checkpoint.status == ModelStatus.APPROVED)

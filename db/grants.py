@@ -40,9 +40,13 @@ SERVICE_RIGHTS = {
     "job_drift": _ADD,
     "operating_point": _ADD,  # other limits are another version
     "operating_point_approval": _ADD,
+    "review": _ADD,  # who thinks better of a decision adds another
+    "sample_draw": _ADD,
+    "sampled_image": _ADD,
     "checkpoint": f"{_ADD}, UPDATE (status)",  # approved or retired; its digest stands for the bytes of the model
     "inspection_job": _CHANGE,
     "batch": _CHANGE,
+    "review_lease": _ALL,
     "service_heartbeat": _ALL,
     "leadership": _ALL,
 }

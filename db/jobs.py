@@ -10,7 +10,7 @@ The ledger: submitted = pass + fail + review + unreadable + cancelled, checked i
 transaction that finishes the job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,18 @@ class Ledger:
         """Whether every submitted image is accounted for."""
         return self.submitted == self.passed + self.failed + self.review + self.unreadable + self.cancelled
 
+    @classmethod
+    def from_dict(cls, counts: Mapping[str, Any]) -> "Ledger":
+        """What `to_dict` gave."""
+        return cls(
+            submitted=counts["submitted"],
+            passed=counts["pass"],
+            failed=counts["fail"],
+            review=counts["review"],
+            unreadable=counts["unreadable"],
+            cancelled=counts["cancelled"],
+        )
+
     def to_dict(self) -> dict[str, int]:
         """The ledger in the words of the command line and the view."""
         return {
@@ -80,6 +92,7 @@ def submit(
     submitted_by: str,
     reuse: bool = True,
     runtime: str = "auto",
+    audit_rate: float | None = None,
 ) -> InspectionJob:
     """Commit the wish; nothing else has to be up for that."""
     job = InspectionJob(
@@ -92,6 +105,7 @@ def submit(
         submitted_by=submitted_by,
         reuse=reuse,
         runtime=runtime,
+        audit_rate=audit_rate,
     )
     session.add(job)
     session.flush()
@@ -132,14 +146,7 @@ def newest(session: Session, *, limit: int) -> Sequence[InspectionJob]:
 def ledger(session: Session, job: int) -> Ledger:
     """Where the images of `job` are now. Open until the last batch is done."""
     row = session.execute(select(_v_job_ledger).where(_v_job_ledger.c.job == job)).mappings().one()
-    return Ledger(
-        submitted=row["submitted"],
-        passed=row["pass"],
-        failed=row["fail"],
-        review=row["review"],
-        unreadable=row["unreadable"],
-        cancelled=row["cancelled"],
-    )
+    return Ledger.from_dict(dict(row))
 
 
 def progress(session: Session, job: int) -> tuple[int, int]:

@@ -4,20 +4,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, String, cast, func, literal, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, Select, String, and_, cast, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased, joinedload
 
-from db import audit, evaluations, jobs, operating_points, runtimes
+from db import audit, evaluations, jobs, operating_points, reviews, runtimes
 from db.errors import NotFound
 from db.models import (
     OPEN_JOBS,
     AuditEvent,
     Batch,
     Checkpoint,
+    Disposition,
     Evaluation,
     InspectionJob,
     InspectionResult,
     OperatingPoint,
+    Review,
     RuntimeParity,
 )
 from db.paths import meant
@@ -48,6 +50,7 @@ class Lineage:
     origin_job: InspectionJob  # of the chain's last verdict
     batch: Batch  # in which that was inspected
     added: AuditEvent | None  # that reports that batch's verdicts; None of before there were such events
+    reviews: Sequence[Review]  # decisions of people about the image in this job, newest first
     points: dict[int, OperatingPoint]  # by which the revisions and the chain were judged
     checkpoint: Checkpoint
     approval: AuditEvent | None  # the event of the approval of the verdict's limits
@@ -67,6 +70,11 @@ class Lineage:
     def origin(self) -> InspectionResult:
         """The one for which the file was read."""
         return self.chain[-1]
+
+    @property
+    def final(self) -> Disposition:
+        """What comes of the verdict and the decision that counts."""
+        return reviews.final_disposition(self.verdict, reviews.counting_of(self.reviews, self.verdict.sha256))
 
     @property
     def point(self) -> OperatingPoint:
@@ -100,8 +108,9 @@ def trace(session: Session, job: int, path: str, name_of: NameOf) -> Lineage:
     judged_by = {row.operating_point_id for row in (*revisions, *chain)}
     points = {point: operating_points.get(session, point) for point in sorted(judged_by)}
     about = subjects(found, checkpoint) | {f"job:{origin.job_id}"}
-    newest = session.scalars(_events(about).order_by(AuditEvent.id.desc()).limit(MOST_EVENTS)).all()
-    number = session.scalar(select(func.count()).select_from(_events(about).subquery())) or 0
+    told = select(AuditEvent).where(or_(AuditEvent.subject.in_(sorted(about)), reviewing(job, revisions[0].path)))
+    newest = session.scalars(told.order_by(AuditEvent.id.desc()).limit(MOST_EVENTS)).all()
+    number = session.scalar(select(func.count()).select_from(told.subquery())) or 0
     return Lineage(
         job=found,
         revisions=revisions,
@@ -110,6 +119,7 @@ def trace(session: Session, job: int, path: str, name_of: NameOf) -> Lineage:
         origin_job=jobs.get(session, origin.job_id),
         batch=session.get_one(Batch, origin.batch_id),
         added=_added(session, origin),
+        reviews=reviews.of_image(session, found.id, revisions[0].path),
         points=points,
         approval=operating_points.approval_event(session, points[revisions[0].operating_point_id]),
         checkpoint=checkpoint,
@@ -161,6 +171,11 @@ def subjects(job: InspectionJob, checkpoint: Checkpoint) -> set[str]:
     return {f"job:{job.id}", f"model:{checkpoint.digest}"}
 
 
+def reviewing(job: int, path: str) -> ColumnElement[bool]:
+    """Whether an event is about a person's decision on that image."""
+    return and_(AuditEvent.subject == reviews.subject(job), AuditEvent.details["path"].as_string() == path)
+
+
 def previous_digest() -> ColumnElement[str]:
     """Of an event: the digest of the one before it in the chain."""
     before = aliased(AuditEvent)
@@ -188,7 +203,3 @@ def events(session: Session, which: ColumnElement[bool]) -> Iterator[tuple[Audit
 def newest_digest(session: Session) -> str:
     """What the whole chain ends with now."""
     return session.scalar(select(AuditEvent.digest).order_by(AuditEvent.id.desc()).limit(1)) or audit.FIRST
-
-
-def _events(about: Iterable[str]) -> Select[AuditEvent]:
-    return select(AuditEvent).where(AuditEvent.subject.in_(sorted(about)))

@@ -17,6 +17,8 @@ WORDS = {
     "runtime_parity": "runtime comparison",
     "inspection_job": "job",
     "job_drift": "job comparison",
+    "review": "review",
+    "sample_draw": "sample",
     "training_image": "list of training images of data set",
 }
 

@@ -6,10 +6,10 @@ Not the whole chain: of each event concerned its own digest, with that of the on
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from db import audit, careful, ledgers, lineage
+from db import audit, careful, ledgers, lineage, reviews
 from db.careful import Unreadable
 from db.lineage import Lineage
 from db.misfits import Misfit, unreported_record, unreported_verdicts
@@ -20,7 +20,9 @@ from db.models import (
     InspectionJob,
     InspectionResult,
     OperatingPoint,
+    Review,
     RuntimeParity,
+    SampleDraw,
 )
 from db.unreported import Unreported
 from db.verification import Verification
@@ -36,6 +38,8 @@ class Rests:
     points: Sequence[OperatingPoint]
     evaluations: Sequence[Evaluation] = ()
     comparison: RuntimeParity | None = None
+    reviews: Sequence[Review] = ()
+    draws: Sequence[SampleDraw] = ()
 
     @property
     def records(self) -> list[tuple[str, int]]:
@@ -52,6 +56,8 @@ class Rests:
             *(("operating_point_approval", number) for number in approvals),
             *(("evaluation", row.id) for row in self.evaluations),
             *(("runtime_parity", row.id) for row in (self.comparison,) if row is not None),
+            *(("review", row.id) for row in self.reviews),
+            *(("sample_draw", row.id) for row in self.draws),
         ]
 
     @property
@@ -93,7 +99,8 @@ class _Events:
 def of_job(session: Session, rests: Rests) -> Iterator[Misfit]:
     """What of a whole job's evidence does not fit: reads every verdict of it, and every event on it."""
     job, events, walk = rests.jobs[0].id, _Events(), Verification(session=session)
-    yield from walk.along(events.read(session, lineage.concerning(rests.subjects, batches_of=job)))
+    about = rests.subjects | {reviews.subject(job)}
+    yield from walk.along(events.read(session, lineage.concerning(about, batches_of=job)))
     yield from _of_events_and_records(walk, events, rests)
     yield from unreported_verdicts(Unreported(session=session, floors=walk.floors, job=job), walk.rejudged)
     for counted in ledgers.of_every_job(session, only=job):
@@ -107,11 +114,13 @@ def of_verdict(session: Session, found: Lineage) -> Iterator[Misfit]:
         points=list(found.points.values()),
         evaluations=found.evaluations,
         comparison=found.comparison,
+        reviews=found.reviews,
     )
     rows = {row.id: row for row in (*found.revisions, *found.chain)}.values()
     events, walk = _Events(), Verification(session=session, with_revisions=False)
     about = rests.subjects | {f"batch:{row.batch_id}" for row in rows} | {f"job:{row.job_id}" for row in rows}
-    yield from walk.along(events.read(session, lineage.concerning(about)))
+    concerned = or_(lineage.concerning(about), lineage.reviewing(found.job.id, found.verdict.path))
+    yield from walk.along(events.read(session, concerned))
     yield from _of_events_and_records(walk, events, rests)
     for row in rows:
         if row.rejudged_from is not None:

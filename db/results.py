@@ -23,10 +23,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, aliased
 
 from db.clock import UtcDateTime
+from db.errors import NotFound
 from db.models import Base, Disposition, InspectionResult
 from db.seals import Digest, encoded
 
-# The columns of the view v_results, in the order in which they are exported.
+# The columns of the view v_dispositions, in the order in which they are exported.
 COLUMNS = (
     "job",
     "batch",
@@ -57,10 +58,20 @@ COLUMNS = (
     "result",
     "reused_from",
     "rejudged_from",
+    "final_disposition",
+    "decision",
+    "review_reason",
+    "reviewed_by",
+    "reviewed_at",
+    "review",
 )
+MOMENTS = ("time", "reviewed_at")
 _FETCH_ROWS = 1000  # rows in memory at a time: a job may have millions
 
-_v_results = table("v_results", *(column(name, UtcDateTime() if name == "time" else None) for name in COLUMNS))
+_v_dispositions = table(
+    "v_dispositions", *(column(name, UtcDateTime() if name in MOMENTS else None) for name in COLUMNS)
+)
+_v_results = table("v_results", *(column(name) for name in COLUMNS[: COLUMNS.index("final_disposition")]))
 _v_folders = table("v_results", column("job"), column("folder"), column("disposition"))
 
 
@@ -296,14 +307,28 @@ def of_job(
 
     Streams: the session must stay open while the caller iterates.
     """
-    query = select(_v_results).where(_v_results.c.job == job).order_by(_v_results.c.path)
+    query = select(_v_dispositions).where(_v_dispositions.c.job == job).order_by(_v_dispositions.c.path)
     if disposition is not None:
-        query = query.where(_v_results.c.disposition == disposition.value)
+        query = query.where(_v_dispositions.c.disposition == disposition.value)
     if limit is not None:
         query = query.limit(limit)
     rows = session.execute(query.execution_options(yield_per=_FETCH_ROWS))
     for row in rows.mappings():
         yield dict(row)
+
+
+def get(session: Session, result: int) -> InspectionResult:
+    """One verdict. Raises NotFound."""
+    found = session.get(InspectionResult, result)
+    if found is None:
+        raise NotFound(f"There is no verdict {result}.")
+    return found
+
+
+def of_file(session: Session, sha256: str, *, limit: int) -> Sequence[InspectionResult]:
+    """The verdicts that files of these bytes got, in any job, newest first."""
+    query = select(InspectionResult).where(InspectionResult.sha256 == sha256)
+    return session.scalars(query.order_by(InspectionResult.id.desc()).limit(limit)).all()
 
 
 def newest_of_job(job: int) -> Select[int]:
@@ -336,8 +361,10 @@ def operating_points(session: Session, job: int) -> list[int]:
 
 def ranked(session: Session, job: int, disposition: Disposition, *, limit: int) -> list[dict[str, Any]]:
     """The verdicts of one disposition with the keys of COLUMNS: the highest scores, then the order of the paths."""
-    query = select(_v_results).where(_v_results.c.job == job, _v_results.c.disposition == disposition.value)
-    query = query.order_by(_v_results.c.score.desc(), _v_results.c.path).limit(limit)
+    query = select(_v_dispositions).where(
+        _v_dispositions.c.job == job, _v_dispositions.c.disposition == disposition.value
+    )
+    query = query.order_by(_v_dispositions.c.score.desc(), _v_dispositions.c.path).limit(limit)
     return [dict(row) for row in session.execute(query).mappings()]
 
 

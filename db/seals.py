@@ -53,6 +53,8 @@ RECORDS = {
         ),
         Record(table="runtime_parity"),
         Record(table="job_drift"),
+        Record(table="review"),
+        Record(table="sample_draw", parts=(("sampled_image", "draw_id"),)),
         Record(table="training_image", key="dataset_snapshot_id", made_at=None),
         Record(
             table="inspection_job",

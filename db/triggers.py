@@ -26,8 +26,8 @@ APPEND_ONLY = (
     *(name for name, record in RECORDS.items() if not record.changing),
     *(part for record in RECORDS.values() for part, _ in record.parts),
 )
-# What keeps no record: who is alive, and who leads.
-FREE = ("service_heartbeat", "leadership")
+# What keeps no record: who is alive, who leads, and who has an image before them.
+FREE = ("service_heartbeat", "leadership", "review_lease")
 
 FUNCTION = "inspectq_refuse_change"
 REFUSING_ON_POSTGRESQL = (

@@ -26,10 +26,23 @@ _RESULT_COLUMNS = f"""
     c.name AS model, c.digest AS checkpoint_digest, r.operating_point_id AS operating_point,
     r.engine AS engine, r.precision AS precision, r.device AS device, r.worker AS worker,
     r.time AS time, r.revision AS revision, r.reused_from AS reused_from,
-    r.rejudged_from AS rejudged_from, r.id AS result, j.root AS root
+    r.rejudged_from AS rejudged_from, r.id AS result, j.root AS root"""
+_RESULTS = """
 FROM inspection_result r
 JOIN checkpoint c ON c.id = r.checkpoint_id
 JOIN inspection_job j ON j.id = r.job_id"""
+
+# The decision that counts: the last one about this very picture that nobody took back.
+_REVIEW_THAT_COUNTS = """w.id = (
+        SELECT max(any_review.id) FROM review any_review
+        WHERE any_review.job_id = r.job_id AND any_review.path = r.path
+            AND coalesce(any_review.sha256, '') = coalesce(r.sha256, '') AND any_review.undoes IS NULL
+            AND NOT EXISTS (SELECT 1 FROM review undoing WHERE undoing.undoes = any_review.id))"""
+_DISPOSITION_COLUMNS = """
+    CASE WHEN w.decision IS NULL THEN r.disposition WHEN w.decision = 'UNSURE' THEN 'REVIEW' ELSE w.decision END
+        AS final_disposition,
+    w.decision AS decision, w.reason_code AS review_reason, w.reviewer AS reviewed_by, w.created_at AS reviewed_at,
+    w.id AS review"""
 
 
 def _bounded(row: str, *figures: str) -> str:
@@ -40,9 +53,14 @@ def _bounded(row: str, *figures: str) -> str:
 
 VIEWS = {
     # One row per image and job: the verdict that counts.
-    "v_results": f"SELECT {_RESULT_COLUMNS} WHERE {_IS_NEWEST_VERDICT}",
+    "v_results": f"SELECT {_RESULT_COLUMNS} {_RESULTS} WHERE {_IS_NEWEST_VERDICT}",
+    # The same, with the decision of a person that counts, if there is one, and what comes of both.
+    "v_dispositions": f"""
+SELECT {_RESULT_COLUMNS},{_DISPOSITION_COLUMNS} {_RESULTS}
+LEFT JOIN review w ON {_REVIEW_THAT_COUNTS}
+WHERE {_IS_NEWEST_VERDICT}""",
     # Every verdict ever given, retried ones included.
-    "v_result_history": f"SELECT {_RESULT_COLUMNS}",
+    "v_result_history": f"SELECT {_RESULT_COLUMNS} {_RESULTS}",
     # submitted = pass + fail + review + unreadable + cancelled, once a job is closed; open until then.
     "v_job_ledger": f"""
 SELECT counted.*, submitted - pass - fail - review - unreadable - cancelled AS open FROM (

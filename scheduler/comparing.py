@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from db import drift, evaluations, jobs, results
+from db import drift, evaluations, jobs, results, samples
 from db.drift import Counts, Reference
 from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
@@ -25,12 +25,18 @@ LOOK_SECONDS = 2.0
 
 
 def compare_job(engine: Engine, job: int) -> bool:
-    """Compare a finished job's verdicts and write down what came of it; False where that is done already."""
+    """Compare a finished job's verdicts and write down what came of it; False where that is done already.
+
+    With that the sample of passed images is drawn that the job was submitted with.
+    """
     with reading(engine) as session:
         row = jobs.get(session, job)
         revision, values = row.revision, _measured(session, row)
     with writing(engine) as session:
-        return drift.add(session, job, revision, values)
+        added = drift.add(session, job, revision, values)
+        if added:
+            samples.draw_by_rate(session, job)
+        return added
 
 
 def compare_finished(engine: Engine, *, limit: int) -> None:

@@ -23,10 +23,14 @@ def submit(
     reuse: bool = True,
     runtime: str = "auto",
     roots: tuple[bytes, ...] = (),
+    audit_rate: float | None = None,
+    submitted_by: str | None = None,
 ) -> int:
     """Commit a job for `folder`, below one of `roots` if there are any. Returns its id. The queue need not be up.
 
-    `reuse`: the verdict on an identical file, by the same model, limits and runtime, is taken over.
+    `reuse`: the verdict on an identical file, by the same model, limits and runtime, is taken over. `audit_rate`: of
+    the images that pass, a random sample of this share is drawn for people to look at. `submitted_by`: who asks; the
+    account of this process, where nobody is named.
 
     Raises Refused (no such folder, no image in it, outside the roots, a retired model) or NotFound (no such model).
     """
@@ -42,9 +46,10 @@ def submit(
             operating_point=operating_points.current(session, checkpoint),
             priority=priority,
             batch_images=batch_images,
-            submitted_by=person(),
+            submitted_by=submitted_by or person(),
             reuse=reuse,
             runtime=runtime,
+            audit_rate=audit_rate,
         )
         return job.id
 

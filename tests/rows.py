@@ -109,7 +109,14 @@ def new_evaluation(tp: int, fn: int, fp: int, tn: int) -> NewEvaluation:
     )
 
 
-def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0, reuse: bool = False) -> int:
+def submit_job(
+    engine: Engine,
+    *,
+    root: str = "/images",
+    priority: int = 0,
+    reuse: bool = False,
+    audit_rate: float | None = None,
+) -> int:
     """A job of two images per batch that nobody has planned yet."""
     with writing(engine) as session:
         model = session.scalar(select(Checkpoint)) or add_model(session)
@@ -122,6 +129,7 @@ def submit_job(engine: Engine, *, root: str = "/images", priority: int = 0, reus
             batch_images=2,
             submitted_by="tester",
             reuse=reuse,
+            audit_rate=audit_rate,
         ).id
 
 
@@ -132,9 +140,10 @@ def add_job(
     root: str = "/images",
     priority: int = 0,
     reuse: bool = False,
+    audit_rate: float | None = None,
 ) -> int:
     """A running job with these batches, planned through the scheduler's own functions."""
-    job = submit_job(engine, root=root, priority=priority, reuse=reuse)
+    job = submit_job(engine, root=root, priority=priority, reuse=reuse, audit_rate=audit_rate)
     with writing(engine) as session:
         claimed = plans.claim(session)
         assert claimed is not None

@@ -14,7 +14,7 @@ from console.files import whole
 from console.options import FORMAT, LARGEST_ID
 from console.results import Format, print_table, write_csv, write_json, write_parquet
 from console.terminal import say
-from db import drift, jobs, results
+from db import drift, jobs, results, samples
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, ServiceAway
 from db.explanation import explain, open_batches
@@ -45,7 +45,21 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
     show_default=True,
     help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
 )
-def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool, profile: bool, runtime: str) -> None:
+@click.option(
+    "--audit-rate",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Of the images that pass, a random sample of this share comes before people, who are not told.",
+)
+def scan(
+    folder: Path,
+    model: str | None,
+    wait: bool,
+    priority: int,
+    reuse: bool,
+    profile: bool,
+    runtime: str,
+    audit_rate: float | None,
+) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import submit
 
@@ -62,6 +76,7 @@ def scan(folder: Path, model: str | None, wait: bool, priority: int, reuse: bool
         reuse=reuse,
         runtime=runtime,
         roots=chosen.root_folders,
+        audit_rate=audit_rate,
     )
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
@@ -131,6 +146,7 @@ def list_jobs(limit: int, as_format: str) -> None:
 @FORMAT
 def show(job: int, as_format: str) -> None:
     """State, progress and ledger of JOB, and what it waits for."""
+    from console import escapes
     from console.drift import defect_rate_words, drift_fields, drift_words
     from console.tables import print_fields
 
@@ -149,12 +165,14 @@ def show(job: int, as_format: str) -> None:
             "batches_open": asdict(open_batches(session, job)),
             "explanation": explain(session, row, cluster=bool(chosen.broker_url)),
         }
-        compared = drift.of_job(session, row)
+        compared, found = drift.of_job(session, row), samples.sampled(session, row)
         if as_format == "json":
             fields["drift"] = drift_fields(compared)
+            fields["sample_of_passed"] = escapes.fields(found)
         else:
             fields["likeness"] = drift_words(row, compared)
             fields["defect_rate"] = defect_rate_words(compared)
+            fields["sample_of_passed"] = " ".join(escapes.words(found)) or None
     print_fields(fields, as_format)
 
 

@@ -20,7 +20,7 @@ from console.files import whole
 from console.report.job import job_page
 from console.results import defused, write_csv, write_json
 from console.thresholds import fields
-from db import audit, jobs, lineage, results, seals
+from db import audit, jobs, lineage, results, reviews, seals
 from db.engine import Engine, Session, reading
 from db.errors import Refused
 from db.models import Evaluation
@@ -122,7 +122,7 @@ def _write_events(session: Session, archive: Archive, lot: Lot) -> Counter[str]:
     """Returns how many batches were judged by which versions, as JSON; those of before they were recorded as null."""
     versions: Counter[str] = Counter()
     with archive.text("audit-events.jsonl") as stream:
-        about = lineage.concerning(lot.rests.subjects, batches_of=lot.job.id)
+        about = lineage.concerning(lot.rests.subjects | {reviews.subject(lot.job.id)}, batches_of=lot.job.id)
         for event, previous in lineage.events(session, about):
             json.dump({**event_facts(event), "previous": previous}, stream)
             stream.write("\n")

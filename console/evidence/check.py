@@ -27,6 +27,7 @@ APPROVAL = "operating_point_approval"
 DISPOSITIONS = ("PASS", "FAIL", "REVIEW", "UNREADABLE")
 # Columns that may hold nothing: a record then leaves them out, and a document that tells a value made it up.
 NULLABLE: dict[str, tuple[str, ...]] = {
+    "inspection_job": ("audit_rate",),
     "training_run": ("best_epoch", "calibration"),
     "dataset_snapshot": ("split_seed", "test_share", "near_twins_across_splits", "group_rule"),
     "operating_point": ("targets", "evaluation_id", "proposed_by"),
@@ -46,6 +47,14 @@ COUNTS = {
     "good": ("good", "all"),
     "alarms": ("good", "FAIL"),
     "good_reviewed": ("good", "REVIEW"),
+}
+# What a verdict tells of the decision about its image that counts, and what the decision's own row calls it.
+DECIDED = {
+    "decision": "decision",
+    "review_reason": "reason_code",
+    "reviewed_by": "reviewer",
+    "reviewed_at": "created_at",
+    "review": "id",
 }
 # What the rows of the database call otherwise than the verdicts do.
 RENAMED = {"job": "job_id", "batch": "batch_id", "result": "id", "operating_point": "operating_point_id"}
@@ -134,6 +143,7 @@ class Events:
         self.limits: int | None = None  # the operating point by which the job is judged
         self.end: dict[str, Any] = {}  # what the job's newest end, or judging anew, counts
         self.approvals: dict[int, dict[str, Any]] = {}  # by operating point
+        self.reviews: dict[int, dict[str, Any]] = {}  # the decisions of people, as their records have them
 
     def read(self) -> Iterator[str]:
         """What is wrong with them."""
@@ -183,11 +193,16 @@ def records(events: Events) -> Iterator[str]:
     found: Found = {}
     for (table, number), digest, tables in read_records():
         found[table, number] = tables
+        if table == "review":
+            events.reviews[number] = tables[table][0]
         if (table, number) in events.sealed:
             if events.sealed[table, number] != digest:
                 yield f"{table} {number} is not as its event reported it"
         elif events.is_newer(table, number):
             yield f"no event reports {table} {number}"
+    for table, number in sorted(events.sealed.keys() - found.keys()):
+        if table in ("review", "sample_draw"):
+            yield f"{table} {number} is missing"
     yield from contradictions(events, found)
 
 
@@ -296,6 +311,7 @@ def verdicts(events: Events) -> Iterator[str]:
     newest: dict[str, tuple[int, bytes]] = {}
     yield from rows(events, newest)
     limits, job, counted = load("operating-point.json"), load("job.json"), Counter[str]()
+    decided = counting(events.reviews)
     with (
         (HERE / "verdicts.csv").open(encoding="utf-8", newline="") as file,
         (HERE / "images.sha256").open("rb") as sums,
@@ -313,6 +329,12 @@ def verdicts(events: Events) -> Iterator[str]:
                 yield f"{row['path']!r} was judged by operating point {row['operating_point']}"
             if newest.pop(row["path"], (0, b""))[1] != fingerprint({RENAMED.get(k, k): v for k, v in row.items()}):
                 yield f"{row['path']!r} has another verdict in verdict-rows.jsonl"
+            review = decided.get((row["path"], row["sha256"]), {})
+            says: dict[str, Any] = {"final_disposition": final(row["disposition"], review)}
+            says |= {column: review.get(name) for column, name in DECIDED.items()}
+            for column, value in says.items():
+                if row[column] != value:
+                    yield f"{row['path']!r}: {column} is {row[column]!r}, by the decisions in records.jsonl {value!r}"
             if row["sha256"] is not None and entry(next(sums, b"")) != (row["sha256"], to_bytes(row["path"])):
                 yield f"{row['path']!r} has another sha256 in images.sha256"
         if next(sums, None) is not None:
@@ -362,6 +384,19 @@ def ledger(job: dict[str, Any], counted: Counter[str], end: dict[str, Any]) -> I
         yield f"{words['submitted']} images were submitted, and the ledger does not account for all of them"
 
 
+def counting(reviews: dict[int, dict[str, Any]]) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """(path, sha256) -> the last decision about that image that nobody took back."""
+    undone = {row.get("undoes") for row in reviews.values()}
+    stand = {number: row for number, row in reviews.items() if "undoes" not in row and number not in undone}
+    return {(stand[number]["path"], stand[number].get("sha256")): stand[number] for number in sorted(stand)}
+
+
+def final(disposition: str, review: dict[str, Any]) -> str:
+    """What comes of a verdict and a decision."""
+    decision: str = review.get("decision", disposition)
+    return "REVIEW" if decision == "UNSURE" else decision
+
+
 def judged(score: float | None, limits: dict[str, Any]) -> str:
     """What a score and the limits say."""
     if score is None:
@@ -372,9 +407,9 @@ def judged(score: float | None, limits: dict[str, Any]) -> str:
 
 
 def fingerprint(row: dict[str, Any]) -> bytes:
-    """Of what a verdict says, without NULLs and without what stands for its model."""
-    models = ("checkpoint_id", "checkpoint_digest", "model")
-    kept = {name: value for name, value in row.items() if value is not None and name not in models}
+    """Of what a verdict says, without NULLs, what stands for its model, and what people decided."""
+    others = ("checkpoint_id", "checkpoint_digest", "model", "final_disposition", *DECIDED)
+    kept = {name: value for name, value in row.items() if value is not None and name not in others}
     return hashlib.sha256(encoded(kept, sort_keys=True).encode()).digest()
 
 

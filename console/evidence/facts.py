@@ -15,6 +15,7 @@ from db.models import (
     InspectionJob,
     InspectionResult,
     OperatingPoint,
+    Review,
     RuntimeParity,
 )
 
@@ -33,6 +34,12 @@ def verdict_facts(row: InspectionResult, point: OperatingPoint) -> dict[str, Any
         "fail_from": point.fail_from,
         **{name: value for name, value in values.items() if name not in _LINKS},
     }
+
+
+def review_facts(row: Review) -> dict[str, Any]:
+    """What a person decided about an image."""
+    values = row.values()
+    return {"review": values.pop("id"), "job": values.pop("job_id"), "result": values.pop("result_id"), **values}
 
 
 def point_facts(point: OperatingPoint) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from db.operating_points import approval_words
 
 _HOW = """\
 WHAT IS HERE
-  verdicts.csv          one line per image: verdict, score, sha256, model, limits, worker, time. Text that a
-                        spreadsheet would run as a formula has an apostrophe in front of it.
+  verdicts.csv          one line per image: verdict, score, sha256, model, limits, worker, time, what a person decided
+                        and what came of both ("final_disposition"). Text that a spreadsheet would run as a formula
+                        has an apostrophe in front of it.
   verdicts.json         the same, with every text as it is
   images.sha256         the sha256 of each image that could be read, as sha256sum writes it
   operating-point.json  the limits, what they were to keep, who approved them and why, and what they make of the
@@ -20,7 +21,8 @@ WHAT IS HERE
   audit-events.jsonl    what was done with the job, its batches, its model, and what that was made from and judged on;
                         audit-chain.json: where the chain ended
   verdict-rows.jsonl    every verdict that was ever given on the images, as the events' digests cover it
-  records.jsonl         likewise the job, model, training, data sets, limits, approvals and evaluations
+  records.jsonl         likewise the job, model, training, data sets, limits, approvals, evaluations, decisions of
+                        people and samples of the images that passed
   check.py              checks all of this: see below
   versions.json         versions of the code and its libraries
   SHA256SUMS            the sha256 of every file here
@@ -36,7 +38,8 @@ HOW TO CHECK IT
 
 3. With Python 3.11 or later, and nothing but its own library:
      python3 check.py [FOLDER OF THE IMAGES]
-   does both on any system. It also checks that each verdict follows from its score and the limits, that no image is
+   does both on any system. It also checks that each verdict follows from its score and the limits, each final
+   disposition from its verdict and what people decided, that no image is
    without a verdict, that the files say the same as each other, that each audit event has the digest of its content
    and of the one before it, and that verdicts and records have the digests that the events keep of them. It is short:
    read it before you run it. Events about other jobs lie between those here; that none of them was removed is what

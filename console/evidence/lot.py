@@ -1,15 +1,15 @@
 """What does the database say about a job as a whole, and what stands in the way of relying on it?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from console.thresholds import Gives, outcomes
-from db import definitions, evaluations, jobs, ledgers, operating_points, resting, results
+from db import definitions, evaluations, jobs, ledgers, operating_points, resting, results, reviews, samples
 from db.engine import Session
 from db.errors import Refused
 from db.jobs import Ledger
-from db.models import OPEN_JOBS, Evaluation, InspectionJob, JobState, OperatingPoint
+from db.models import OPEN_JOBS, Evaluation, InspectionJob, JobState, OperatingPoint, Review, SampleDraw
 from db.resting import Rests
 from db.results import RuntimeCount
 from trainer.leakage_words import leaking_words
@@ -31,12 +31,20 @@ class Lot:
     later_evaluations: list[Evaluation]
     gives: list[Gives]  # what its limits give, and on the images of which evaluations
     given_on: list[Evaluation]  # those of these evaluations that are not among the others
+    reviews: list[Review]  # decisions of people, oldest first
+    draws: list[SampleDraw]  # samples of the images that passed
     misfits: list[str]  # what does not fit the chain of events; a sentence each
 
     @property
     def rests(self) -> Rests:
         """What has to fit."""
-        return _rests(self.job, self.points, [*self.evaluations, *self.later_evaluations, *self.given_on])
+        return Rests(
+            jobs=[self.job],
+            points=self.points,
+            evaluations=[*self.evaluations, *self.later_evaluations, *self.given_on],
+            reviews=self.reviews,
+            draws=self.draws,
+        )
 
 
 def lot_of(session: Session, job_id: int) -> Lot:
@@ -56,9 +64,7 @@ def lot_of(session: Session, job_id: int) -> Lot:
     gives = outcomes(session, job.operating_point)
     others = {each.evaluation for each in gives} - {row.id for row in (*then, *since)}
     given_on = [evaluations.get(session, number) for number in sorted(others)]
-    found = _misfits(session, _rests(job, points, [*then, *since, *given_on]))
-    named, more = list(islice(found, _MOST_NAMED)), sum(1 for _ in found)
-    return Lot(
+    lot = Lot(
         job=job,
         ledger=jobs.ledger(session, job_id),
         open_images=next(counted.open for counted in ledgers.of_every_job(session, only=job_id)),
@@ -68,12 +74,13 @@ def lot_of(session: Session, job_id: int) -> Lot:
         later_evaluations=list(since),
         gives=gives,
         given_on=given_on,
-        misfits=named + ([f"{more} more: see inspectq audit verify."] if more else []),
+        reviews=list(reviews.of_job(session, job_id)),
+        draws=list(samples.of_job(session, job_id)),
+        misfits=[],
     )
-
-
-def _rests(job: InspectionJob, points: list[OperatingPoint], judged: list[Evaluation]) -> Rests:
-    return Rests(jobs=[job], points=points, evaluations=judged)
+    found = _misfits(session, lot.rests)
+    named, more = list(islice(found, _MOST_NAMED)), sum(1 for _ in found)
+    return replace(lot, misfits=named + ([f"{more} more: see inspectq audit verify."] if more else []))
 
 
 def _misfits(session: Session, rests: Rests) -> Iterator[str]:

@@ -11,6 +11,7 @@ from console.evidence.facts import (
     event_facts,
     model_facts,
     point_facts,
+    review_facts,
     submission_facts,
     verdict_facts,
 )
@@ -32,6 +33,8 @@ def fields(lineage: Lineage, misfits: Sequence[str]) -> dict[str, Any]:
         "does_not_fit": list(misfits),
         "verdict": verdict_facts(found.verdict, found.point),
         "revisions": [verdict_facts(row, points[row.operating_point_id]) for row in found.revisions],
+        "final_disposition": found.final.value,
+        "reviews": [review_facts(row) for row in found.reviews],
         "chain": [verdict_facts(row, points[row.operating_point_id]) for row in found.chain],
         "lost": found.lost,
         "image": {name: getattr(found.verdict, name) for name in ("path", "sha256", "size", "width", "height")},
@@ -65,6 +68,7 @@ def printed(lineage: Lineage, misfits: Sequence[str]) -> str:
     sections = {
         **({"NOTE: this does not fit what was recorded; see inspectq audit verify": misfits} if misfits else {}),
         "Verdict": _verdict(lineage),
+        **({"What people decided": _reviews(lineage)} if lineage.reviews else {}),
         "How it was given": _history(lineage),
         "Image": _image(lineage.verdict),
         "Limits": _limits(lineage),
@@ -91,6 +95,19 @@ def _verdict(found: Lineage) -> list[str]:
         )
     of = f", revision {row.revision} of {len(found.revisions)} verdicts" if len(found.revisions) > 1 else ""
     return [said, f"on {row.path} in {found.job.root}", f"job {row.job_id} of {found.job.submitted_by}{of}, {_at(row)}"]
+
+
+def _reviews(found: Lineage) -> list[str]:
+    lines = [f"so that it counts as {found.final.value}"]
+    for row in found.reviews:
+        said = f"{row.decision.value} by {row.reviewer}, {row.created_at.isoformat(timespec='seconds')}"
+        said += f" (review {row.id}{f', taking back {row.undoes}' if row.undoes else ''})"
+        said += ", without knowing score and verdict" if row.blind else ""
+        said += f": {row.reason_code}" if row.reason_code else ""
+        lines.append(said + (f"; {row.note}" if row.note else ""))
+        if row.sha256 != found.verdict.sha256:
+            lines.append(f"  about other bytes, sha256 {row.sha256}")
+    return lines
 
 
 def _history(found: Lineage) -> list[str]:

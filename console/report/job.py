@@ -14,7 +14,7 @@ from console.report.curves import Counts, Floats, bin_edges, count_scores
 from console.report.judgement import judgement
 from console.report.thumbnails import Exhibit, exhibit, explanation
 from console.report.wording import duration
-from db import drift, evaluations, jobs, results
+from db import drift, evaluations, jobs, results, review_queue, reviews
 from db.engine import Engine, Session, reading
 from db.jobs import Ledger
 from db.models import OPEN_JOBS, Disposition, Evaluation, InspectionJob, JobDrift
@@ -44,6 +44,8 @@ class _Facts:
     folders: list[FolderCounts]
     all_folders: int
     runtimes: list[RuntimeCount]
+    decided: int  # images that people decided about
+    final: dict[Disposition, int]  # what came of verdicts and decisions
     evaluation: Evaluation | None  # the model's latest
     drift: JobDrift | None
 
@@ -83,6 +85,8 @@ def job_page(engine: Engine, job_id: int, *, made_at: datetime, on_image: OnImag
             "unreadable_left_out": max(0, ledger.unreadable - len(facts.unreadable)),
             "folders": facts.folders,
             "folders_left_out": max(0, facts.all_folders - len(facts.folders)),
+            "decided": facts.decided,
+            "final": facts.final,
             "runtimes": facts.runtimes[:MOST_WORKERS],
             "workers_left_out": max(0, len(facts.runtimes) - MOST_WORKERS),
             "evaluation": facts.evaluation,
@@ -111,6 +115,8 @@ def _read(session: Session, job_id: int) -> _Facts:
         folders=results.by_folder(session, job_id, limit=MOST_FOLDERS),
         all_folders=results.folders(session, job_id),
         runtimes=runtimes,
+        decided=review_queue.progress(session, job_id).decided,
+        final=reviews.final_counts(session, job_id),
         evaluation=next(filter(None, judged), None) or evaluations.newest(session, job.checkpoint_id),
         drift=drift.of_job(session, job),
     )

@@ -16,18 +16,24 @@ from console.terminal import shown
 
 def render(template: str, made_at: datetime, values: Mapping[str, Any]) -> str:
     """The page as text. Every value is escaped, in text and in attributes, unless it is a drawn chart."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    made = environment(Path(__file__).parent / "templates")
+    return made.get_template(template).render(values, made_at=made_at, version=version("inspectq"))
+
+
+def environment(*templates: Path) -> Environment:
+    """In which every value is escaped, and no text acts. `templates`: folders."""
+    made = Environment(
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = shown
+    made.filters["shown"] = shown
     for name in ("folder_and_name", "counted", "percent", "score", "limit", "figure", "moment", "duration"):
-        environment.filters[name] = getattr(wording, name)
-    return environment.get_template(template).render(values, made_at=made_at, version=version("inspectq"))
+        made.filters[name] = getattr(wording, name)
+    return made
 
 
 def _printable(value: Any) -> Any:

@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from console.exits import ExitCode
-from db import evaluations, jobs, operating_points, rejudging
+from db import evaluations, jobs, operating_points, rejudging, reviews, samples
 from db.engine import writing
+from db.models import ReviewDecision
+from db.reviews import NewReview
 from db.schema import open_database
 from db.views import VIEWS
 from tests.console.conftest import Rows
-from tests.console.test_evidence import Type, checked, images, made, typed, unpacked
+from tests.console.test_evidence import NASTY, Type, checked, images, made, typed, unpacked
 from tests.tampering import tampering
 
 assert images, typed  # fixtures
@@ -74,6 +77,84 @@ def test_a_job_that_was_retried_and_judged_anew_is_bundled_with_every_verdict_an
     changed = lines[-1].replace('"score":', '"score":1')
     (tmp_path / f"lot-{job}" / "verdict-rows.jsonl").write_text("\n".join([*lines[:-1], changed]))
     assert "the verdicts of revision 3 are not as their event reported them" in checked(tmp_path / f"lot-{job}")[1]
+
+
+def decided(rows: Rows, job: int, path: str, decision: str, **more: Any) -> None:
+    new = NewReview(
+        job=job, path=path, decision=ReviewDecision(decision), reviewer="ann", account="test", seen=None, **more
+    )
+    with writing(rows.engine) as session:
+        reviews.decide(session, new)
+
+
+def test_what_people_decided_is_bundled_and_fits(typed: Type, rows: Rows, images: Path, tmp_path: Path) -> None:
+    job = made(rows, images)
+    decided(rows, job, NASTY[0], "UNSURE")
+    decided(rows, job, NASTY[1], "FAIL", reason_code="crack", note="=from edge to edge")
+    decided(rows, job, "line-2/gone.jpg", "FAIL")
+    with writing(rows.engine) as session:
+        reviews.undo(session, job, reviewer="ann", account="test")
+        samples.draw(session, jobs.get(session, job), images=1, drawn_by="test")
+    said, _, code, words = bundled(typed, job, tmp_path)
+    assert (code, "DOES NOT" in said) == (0, False), words
+    where = tmp_path / f"lot-{job}"
+    told = {row["path"]: row for row in json.loads((where / "verdicts.json").read_text())}
+    assert [told[path]["final_disposition"] for path in (*NASTY[:2], "line-2/gone.jpg")] == [
+        "REVIEW",
+        "FAIL",
+        "UNREADABLE",
+    ]
+    assert (told[NASTY[1]]["review_reason"], told[NASTY[1]]["reviewed_by"]) == ("crack", "ann")
+    traced = typed("trace", job, NASTY[1], "--format", "json").json
+    assert (traced["does_not_fit"], traced["final_disposition"]) == ([], "FAIL")
+    assert [event["action"] for event in traced["audit_events"] if event["subject"] == f"reviews:{job}"] == [
+        "review.decide"
+    ]
+    shown = typed("trace", job, NASTY[1]).out
+    assert "so that it counts as FAIL" in shown
+    assert "crack; =from edge to edge" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("UPDATE review SET decision = 'PASS'", "Review 1 is not as it was recorded."),
+        ("UPDATE review SET reviewer = 'bob'", "Review 1 is not as it was recorded."),
+        ("DELETE FROM review", "Review 1 is missing."),
+    ],
+)
+def test_a_decision_that_was_altered_is_not_handed_on_without_a_word(
+    typed: Type, rows: Rows, images: Path, tmp_path: Path, change: str, found: str
+) -> None:
+    job = made(rows, images)
+    decided(rows, job, NASTY[0], "FAIL")
+    with tampering(rows.engine) as session:
+        session.execute(text(change))
+    assert found in typed("trace", job, NASTY[0]).out
+    said, _, code, words = bundled(typed, job, tmp_path)
+    assert (found in said, code) == (True, 1), words
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "found"),
+    [
+        ("verdicts.json", '"final_disposition": "FAIL"', '"final_disposition": "PASS"', "final_disposition is 'PASS'"),
+        ("verdicts.json", '"reviewed_by": "ann"', '"reviewed_by": "bob"', "reviewed_by is 'bob'"),
+        ("records.jsonl", '"decision":"FAIL"', '"decision":"PASS"', "review 1 is not as its event reported it"),
+        ("records.jsonl", '{"record": ["review", 1]}', '{"record": ["review", 2]}', "review 1 is missing"),
+    ],
+)
+def test_a_decision_that_was_altered_in_a_bundle_is_found(
+    typed: Type, rows: Rows, images: Path, tmp_path: Path, file: str, old: str, new: str, found: str
+) -> None:
+    job = made(rows, images)
+    decided(rows, job, NASTY[0], "FAIL")
+    bundled(typed, job, tmp_path)
+    altered = tmp_path / f"lot-{job}" / file
+    before = altered.read_text()
+    assert old in before
+    altered.write_text(before.replace(old, new))
+    assert found in checked(tmp_path / f"lot-{job}")[1]
 
 
 CHANGES = {
@@ -182,11 +263,11 @@ def test_leaks_and_evaluations_of_later_are_told(typed: Type, rows: Rows, images
 def test_a_view_that_shows_something_else_is_named(typed: Type, rows: Rows, images: Path, tmp_path: Path) -> None:
     job = made(rows, images)
     with writing(rows.engine) as session:
-        session.execute(text("DROP VIEW v_results"))
-        query = VIEWS["v_results"].replace("r.score AS score", "r.score / 2 AS score")
-        session.execute(text(f"CREATE VIEW v_results AS {query}"))
+        session.execute(text("DROP VIEW v_dispositions"))
+        query = VIEWS["v_dispositions"].replace("r.score AS score", "r.score / 2 AS score")
+        session.execute(text(f"CREATE VIEW v_dispositions AS {query}"))
     said, _, code, words = bundled(typed, job, tmp_path)
-    assert "The view v_results is not as inspectq makes it." in said
+    assert "The view v_dispositions is not as inspectq makes it." in said
     assert (code, "has another verdict in verdict-rows.jsonl" in words) == (1, True)
 
 

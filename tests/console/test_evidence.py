@@ -151,6 +151,8 @@ def test_a_trace_for_a_script_is_whole(typed: Type, lot: int, images: Path) -> N
         "does_not_fit",
         "verdict",
         "revisions",
+        "final_disposition",
+        "reviews",
         "chain",
         "lost",
         "image",

@@ -13,10 +13,12 @@ import pytest
 from console.report import job as job_report
 from console.report import write_job_report
 from console.report.job import job_page
-from db import jobs
+from db import jobs, reviews
 from db.engine import connect, writing
 from db.errors import NotFound, Refused
+from db.models import ReviewDecision
 from db.paths import to_text
+from db.reviews import NewReview
 from db.schema import open_database, upgrade
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -53,6 +55,25 @@ def test_the_numbers_are_those_of_the_ledger(rows: Any, mixed_job: int) -> None:
     assert "FAIL from 0.6" in words
     assert "by m.keller" in words
     assert "still running" not in words
+
+
+def test_what_people_decided_is_told_beside_the_verdicts(rows: Any, mixed_job: int) -> None:
+    words = rows.read(job_page(rows.engine, mixed_job, made_at=NOON)).words
+    assert "What people decided" not in words
+    for path, decision in {"b/r0.png": "FAIL", "a/f0.png": "PASS", "b/r1.png": "UNSURE"}.items():
+        new = NewReview(
+            job=mixed_job,
+            path=path,
+            decision=ReviewDecision(decision),
+            reviewer="ann",
+            account="test",
+            seen=None,
+        )
+        with writing(rows.engine) as session:
+            reviews.decide(session, new)
+    words = rows.read(job_page(rows.engine, mixed_job, made_at=NOON)).words
+    assert "3 images fail of 11 submitted" in words
+    assert "People decided about 2 images. With their decisions 3 images fail, 6 pass, 1 waits for a person" in words
 
 
 def test_failures_are_pictured_with_their_scores_the_highest_first(rows: Any, mixed_job: int) -> None:

@@ -44,7 +44,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "operating_point": 1,
     }
     others = {"novelty": 1.5, "revision": 1, "result": 9, "time": datetime(2026, 3, 4, tzinfo=UTC)}
-    others |= {"reused_from": None, "rejudged_from": None}
+    others |= {"reused_from": None, "rejudged_from": None, "review": 3, "reviewed_at": datetime(2026, 3, 5, tzinfo=UTC)}
     others |= {"tile_x": 0, "tile_y": 448, "tile_width": 448, "tile_height": 300}
     return {**texts, **numbers, **others, **changes}
 

@@ -87,7 +87,13 @@ def fill(engine: Engine) -> dict[str, int]:
 
 
 # Where a constraint says which values there are.
-WORDS = {"status": "approved", "state": "done", "disposition": "PASS"}
+WORDS = {
+    "status": "approved",
+    "state": "done",
+    "disposition": "PASS",
+    "previous_disposition": "PASS",
+    "decision": "PASS",
+}
 
 
 def filling(column: Column[object]) -> object:

@@ -1,0 +1,47 @@
+"""Who is alive, who leads, and what was done?"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    String,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.clock import database_now
+from db.models.base import Base, Id
+
+
+class ServiceHeartbeat(Base):
+    """When a scheduler or worker last said that it is alive."""
+
+    __tablename__ = "service_heartbeat"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    role: Mapped[str] = mapped_column(String(20))
+    seen_at: Mapped[datetime]
+    refused_messages: Mapped[int] = mapped_column(default=0)  # forged or garbled ones, since the service started
+
+
+class Leadership(Base):
+    """Which scheduler leads. One row; the others wait for its lease to run out."""
+
+    __tablename__ = "leadership"
+
+    role: Mapped[str] = mapped_column(String(20), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(200))
+    lease_until: Mapped[datetime]
+
+
+class AuditEvent(Base):
+    """Who did what to which record, and when. Only ever added to; each row's digest covers the row before it."""
+
+    __tablename__ = "audit_event"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    time: Mapped[datetime] = mapped_column(default=database_now())
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(50))
+    subject: Mapped[str] = mapped_column(String(200), index=True)
+    details: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))  # db/audit.py says of what
