@@ -6,13 +6,15 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from vision.decode import read_image
+from vision.decode import Picture, read_image
 from vision.faults import Unreadable
+from vision.reading import InspectedFolder
 from vision.tiling import Tile
 
 DEFAULT_EDGE = 320  # pixels: sharp at 160 CSS pixels on a screen of double density
 MARK_COLOUR, MARK_WIDTH = (255, 214, 0), 3  # seen on metal and on black; pixels of the small copy
 _JPEG_QUALITY = 80
+_FULL_QUALITY = 95  # no block of it is seen at any zoom; PNG is five times as large
 
 
 class Altered(Exception):
@@ -29,21 +31,20 @@ class Thumbnail:
 
 
 def make_thumbnail(
-    path: bytes | str | Path, sha256: str, *, edge: int = DEFAULT_EDGE, mark: Tile | None = None
+    path: bytes | str | Path,
+    sha256: str,
+    *,
+    edge: int = DEFAULT_EDGE,
+    mark: Tile | None = None,
+    folder: InspectedFolder | None = None,
 ) -> Thumbnail:
     """A JPEG of at most `edge` x `edge` pixels of the file whose bytes have this sha256 (64 hex digits).
 
-    An image that is smaller already is not enlarged. `mark`: a part of the image that gets a frame. Raises Altered
-    where the bytes are others, Unreadable and StorageTrouble as `vision.decode.read_image` does.
+    An image that is smaller already is not enlarged. `mark`: a part of the image that gets a frame. With a `folder`,
+    `path` is relative to it. Raises Altered where the bytes are others, Unreadable and StorageTrouble as
+    `vision.decode.read_image` does.
     """
-    try:
-        picture = read_image(path)
-    except Unreadable as fault:
-        if fault.sha256 not in (None, sha256):
-            raise Altered from fault
-        raise
-    if picture.sha256 != sha256:
-        raise Altered
+    picture = _the_very(path, sha256, folder, edge)
     image = picture.image
     # reducing_gap: a first, coarse step makes a 50-megapixel photograph several times cheaper.
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -53,6 +54,30 @@ def make_thumbnail(
             round(at * scale) for at in (mark.x, mark.y, mark.x + mark.width, mark.y + mark.height)
         )
         ImageDraw.Draw(image).rectangle((left, top, right - 1, bottom - 1), outline=MARK_COLOUR, width=MARK_WIDTH)
+    return _encoded(image, _JPEG_QUALITY)
+
+
+def full_picture(path: bytes | str | Path, sha256: str, *, folder: InspectedFolder | None = None) -> Thumbnail:
+    """Every pixel of it, upright, as the network was given them but for the encoding: JPEG of the highest quality.
+
+    Raises as `make_thumbnail` does.
+    """
+    return _encoded(_the_very(path, sha256, folder, None).image, _FULL_QUALITY, subsampling=0)
+
+
+def _the_very(path: bytes | str | Path, sha256: str, folder: InspectedFolder | None, edge: int | None) -> Picture:
+    try:
+        picture = read_image(path, folder=folder, edge=edge)
+    except Unreadable as fault:
+        if fault.sha256 not in (None, sha256):
+            raise Altered from fault
+        raise
+    if picture.sha256 != sha256:
+        raise Altered
+    return picture
+
+
+def _encoded(image: Image.Image, quality: int, **more: int) -> Thumbnail:
     encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    image.save(encoded, "JPEG", quality=quality, optimize=True, **more)
     return Thumbnail(jpeg=encoded.getvalue(), width=image.width, height=image.height)
