@@ -38,6 +38,7 @@ _COMMANDS = {
     "bundle": ("console.commands.evidence", "bundle", "The evidence for a job in one file, for anybody to check."),
     "report": ("console.commands.inspect", "report", "One HTML file about a job or an evaluation."),
     "audit": ("console.commands.audit", "audit_group", "Recount every job and walk the chain of events."),
+    "web": ("console.commands.operate", "web", "Jobs, images and review in a browser."),
     "worker": ("console.commands.operate", "worker", "Inspect batches from the queue until stopped."),
     "scheduler": ("console.commands.operate", "scheduler", "Plan, dispatch and finish jobs until stopped."),
     "flower": ("console.commands.operate", "flower", "Watch the workers in a browser."),

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port that Flower listens on.")
+    web_address: str = Field("127.0.0.1", description="Loopback address that `inspectq web` listens on.")
+    web_port: int = Field(8080, ge=1, le=65535, description="Port that `inspectq web` listens on.")
     flower_state: str = Field(
         "", description="File in which Flower keeps its tasks across restarts. Empty: in memory only."
     )

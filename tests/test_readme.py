@@ -1,4 +1,4 @@
-"""Do README and docs/sign-off.md say what the program does? Commands, settings, reasons, columns, queries: checked."""
+"""Do README and the walks in docs/ say what is? Commands, settings, reasons, columns, queries: checked."""
 
 import re
 import shlex
@@ -54,7 +54,7 @@ def test_every_command_is_in_the_table(readme: str, words: tuple[str, ...]) -> N
     assert re.search(rf"`inspectq {' '.join(words)}[ `]", table)
 
 
-@pytest.mark.parametrize(("document", "at_least"), [("README.md", 20), ("docs/sign-off.md", 20)])
+@pytest.mark.parametrize(("document", "at_least"), [("README.md", 20), ("docs/sign-off.md", 20), ("docs/review.md", 4)])
 def test_every_command_line_can_be_typed(
     repository_root: Path, document: str, at_least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +71,7 @@ def test_every_command_line_can_be_typed(
             pytest.fail(f"{line}: {error.format_message()}")
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/sign-off.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/sign-off.md", "docs/review.md"])
 def test_every_option_that_is_named_in_a_sentence_exists(repository_root: Path, document: str) -> None:
     known = {
         name

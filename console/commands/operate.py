@@ -107,6 +107,16 @@ def flower() -> None:
 
 
 @click.command()
+def web() -> None:
+    """Serve the console for a browser on this machine, until Ctrl-C. Without a broker it also inspects."""
+    from console.web.serving import serve
+
+    chosen = settings()
+    log_to_stderr("WARNING")
+    serve(open_database(chosen.effective_database_url), chosen, say)
+
+
+@click.command()
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Where their data and logs lie.  [default: inspectq-cluster]"

@@ -1,0 +1,77 @@
+"""Do the page and the figures say what the database holds, and is a database that is away told?"""
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+from prometheus_client.parser import text_string_to_metric_families
+
+from db import heartbeats
+from db.engine import Engine, writing
+from tests.rows import add_job, claim_next
+from tests.web.conftest import Console, Looked
+from tests.web.test_journey import job_of
+
+
+def got(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def figures(console: Console) -> dict[tuple[str, str], float]:
+    """(name, label) -> value."""
+    _, text = got(f"{console.url}/metrics")
+    return {
+        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_figures_are_those_of_the_database(console: Console, engine: Engine, tmp_path: Path) -> None:
+    job_of(console.rows, tmp_path / "images")
+    add_job(engine, [["a", "b"], ["c"]])
+    claim_next(engine)
+    with writing(engine) as session:
+        heartbeats.beat(session, name="w@h", role="worker", refused_messages=3)
+    found = figures(console)
+    images = {word: found["inspectq_images", word] for word in ("pass", "fail", "review", "unreadable", "cancelled")}
+    assert images == {"pass": 30, "fail": 2, "review": 12, "unreadable": 1, "cancelled": 0}
+    assert found["inspectq_jobs", "done"] == found["inspectq_jobs", "running"] == 1
+    batches = {state: found["inspectq_open_batches", state] for state in ("planned", "dispatched", "running")}
+    assert batches == {"planned": 0, "dispatched": 1, "running": 1}
+    assert found["inspectq_open_images", ""] == 3
+    assert found["inspectq_oldest_open_job_timestamp_seconds", ""] > 1e9
+    assert found["inspectq_services_alive", "worker"] == 1
+    assert found["inspectq_refused_messages", ""] == 3
+    assert found["inspectq_batch_faults", ""] == found["inspectq_batch_retries", ""] == 0
+
+
+def test_the_page_names_services_and_what_waits(
+    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+) -> None:
+    add_job(engine, [["a", "b"], ["c"]])
+    with writing(engine) as session:
+        heartbeats.beat(session, name="w<b>@h", role="worker")
+    looked.page.goto(console.url)
+    looked.page.get_by_role("link", name="Health").click()
+    expect(looked.page.get_by_role("row", name="w<b>@h worker alive")).to_be_visible()
+    expect(looked.page.get_by_text("The oldest job with a batch that is not done")).to_be_visible()
+
+
+def test_a_database_that_is_away_is_told(serve: Callable[..., Console], engine: Engine) -> None:
+    console = serve()
+    assert got(f"{console.url}/healthz") == got(f"{console.url}/readyz") == (200, "ok")
+    file = Path(engine.url.database or "")
+    engine.dispose()
+    file.unlink()
+    file.mkdir()
+    assert got(f"{console.url}/healthz") == (200, "ok")
+    status, sentence = got(f"{console.url}/readyz")
+    assert (status, "cannot be opened" in sentence) == (503, True)
+    assert got(f"{console.url}/jobs")[0] == 503
