@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -37,16 +37,28 @@ class Format(StrEnum):
 
 
 def write_csv(rows: Iterable[Row], stream: IO[str]) -> None:
+    """`csv_lines` into a stream. On a terminal, control characters are spelled out."""
+    stream.writelines(csv_lines(rows, shown if stream.isatty() else str))
+
+
+def csv_lines(rows: Iterable[Row], seen: Callable[[str], str] = str) -> Iterator[str]:
     """One header line, then one line per verdict.
 
-    Text that a spreadsheet would run as a formula begins with an apostrophe: take it away to have the text. On a
-    terminal, control characters are spelled out.
+    Text that a spreadsheet would run as a formula begins with an apostrophe: take it away to have the text. `seen` is
+    done to every text.
     """
-    seen = shown if stream.isatty() else str
-    writer = csv.DictWriter(stream, fieldnames=COLUMNS)
-    writer.writeheader()
+    writer = csv.DictWriter(_Handed(), fieldnames=COLUMNS)
+    yield writer.writeheader()
     for row in rows:
-        writer.writerow({n: seen(defused(v)) if isinstance(v, str) else v for n, v in _plain(row).items()})
+        cells = {n: seen(defused(v)) if isinstance(v, str) else v for n, v in plain(row).items()}
+        yield writer.writerow(cells)
+
+
+class _Handed:
+    """What the csv module takes for a file: a line that is written is what writing it returns."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
 def defused(text: str) -> str:
@@ -63,7 +75,7 @@ def write_json(rows: Iterable[Row], stream: IO[str]) -> None:
     stream.write("[")
     for number, row in enumerate(rows):
         stream.write(",\n" if number else "\n")
-        json.dump(_plain(row), stream)
+        json.dump(plain(row), stream)
     stream.write("\n]\n")
 
 
@@ -106,7 +118,8 @@ def print_table(rows: Iterable[Row]) -> None:
         say(f"These are the first {TABLE_ROWS}. For every row: --format csv, json or parquet.")
 
 
-def _plain(row: Row) -> Row:
+def plain(row: Row) -> Row:
+    """The row as JSON holds it."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 

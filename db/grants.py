@@ -47,6 +47,7 @@ SERVICE_RIGHTS = {
     "inspection_job": _CHANGE,
     "batch": _CHANGE,
     "review_lease": _ALL,
+    "submission_key": _ADD,
     "service_heartbeat": _ALL,
     "leadership": _ALL,
 }

@@ -137,9 +137,12 @@ def get(session: Session, job: int) -> InspectionJob:
     return found
 
 
-def newest(session: Session, *, limit: int) -> Sequence[InspectionJob]:
-    """The latest jobs, newest first, with their checkpoints."""
-    query = select(InspectionJob).options(joinedload(InspectionJob.checkpoint))
+def newest(session: Session, *, limit: int, before: int | None = None) -> Sequence[InspectionJob]:
+    """The latest jobs, or those older than that one, newest first, with their checkpoints and limits."""
+    limits = joinedload(InspectionJob.operating_point).joinedload(OperatingPoint.approval)
+    query = select(InspectionJob).options(joinedload(InspectionJob.checkpoint), limits)
+    if before is not None:
+        query = query.where(InspectionJob.id < before)
     return session.scalars(query.order_by(InspectionJob.id.desc()).limit(limit)).all()
 
 

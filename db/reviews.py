@@ -113,9 +113,9 @@ def of_image(session: Session, job: int, path: str) -> Sequence[Review]:
     return session.scalars(select(Review).where(*own).order_by(Review.id.desc())).all()
 
 
-def of_job(session: Session, job: int) -> Iterator[Review]:
-    """All decisions in the job, oldest first. The session must stay open."""
-    query = select(Review).where(Review.job_id == job).order_by(Review.id)
+def of_job(session: Session, job: int, *, after: int = 0, limit: int | None = None) -> Iterator[Review]:
+    """The decisions in the job, oldest first, behind that one. The session must stay open."""
+    query = select(Review).where(Review.job_id == job, Review.id > after).order_by(Review.id).limit(limit)
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
 
 

@@ -26,8 +26,8 @@ APPEND_ONLY = (
     *(name for name, record in RECORDS.items() if not record.changing),
     *(part for record in RECORDS.values() for part, _ in record.parts),
 )
-# What keeps no record: who is alive, who leads, and who has an image before them.
-FREE = ("service_heartbeat", "leadership", "review_lease")
+# What keeps no record: who is alive, who leads, who has an image before them, and which submission is a repeated one.
+FREE = ("service_heartbeat", "leadership", "review_lease", "submission_key")
 
 FUNCTION = "inspectq_refuse_change"
 REFUSING_ON_POSTGRESQL = (

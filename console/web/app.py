@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,12 +11,13 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from console.web import health, images, jobs, models, review
+from console.web import api, health, images, jobs, models, review
 from console.web.context import STATIC, Context
 from console.web.embedded import Embedded
 from console.web.guard import Guard
 from console.web.heat import HeatMaps
 from console.web.pictures import Pictures
+from db.display import shown
 from db.engine import Engine
 from db.errors import InspectqError, NotFound, Refused, ServiceAway
 from db.settings import Settings
@@ -33,7 +35,14 @@ def create_app(engine: Engine, settings: Settings, embedded: Embedded | None) ->
         with heat_maps:
             yield
 
-    app = FastAPI(title="inspectq", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
+    app = FastAPI(
+        title="inspectq",
+        version=version("inspectq"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        lifespan=life,
+    )
     app.state.context = Context(
         engine=engine,
         settings=settings,
@@ -44,7 +53,8 @@ def create_app(engine: Engine, settings: Settings, embedded: Embedded | None) ->
     app.add_middleware(Guard)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for each in (jobs, images, review, models, health):
-        app.include_router(each.router)
+        app.include_router(each.router, include_in_schema=False)
+    app.include_router(api.router)
     app.add_exception_handler(InspectqError, _said)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(HTTPException, _no_such_page)
@@ -62,7 +72,11 @@ async def _said(request: Request, error: Exception) -> Response:
 
 
 async def _misunderstood(request: Request, error: Exception) -> Response:
-    return _answer(request, 422, "This could not be understood. Go back and try again.")
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"][1:])) or "what was sent"
+    return _answer(request, 422, f"This could not be understood: {shown(where)}: {first['msg']}.")
 
 
 async def _no_such_page(request: Request, error: Exception) -> Response:

@@ -107,7 +107,7 @@ def submit_job(
         with reading(context.engine) as session:
             rows, models = _listed(session), _models(session)
             return context.page("jobs.html.j2", status=422, rows=rows, models=models, form=form, **_where(context))
-    _inspect(context, job)
+    inspect(context, job)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
@@ -164,7 +164,7 @@ def retry(context: Shared, looking: Looking, job: int) -> Response:
         interrupted = context.embedded is not None and jobs.get(session, job).state in OPEN_JOBS
         if not interrupted:
             jobs.retry(session, job, actor=looking.name)
-    _inspect(context, job)
+    inspect(context, job)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
@@ -177,7 +177,8 @@ def draw_sample(
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
-def _inspect(context: Context, job: int) -> None:
+def inspect(context: Context, job: int) -> None:
+    """Have it inspected, where no cluster does."""
     if context.embedded is not None:
         context.embedded.inspect(job)
 

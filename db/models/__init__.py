@@ -17,7 +17,7 @@ from db.models.evaluations import (
 )
 from db.models.inspection import Batch, InspectionJob, InspectionResult, JobDrift, in_state
 from db.models.reviews import Review, ReviewDecision, ReviewLease, SampledImage, SampleDraw
-from db.models.services import AuditEvent, Leadership, ServiceHeartbeat
+from db.models.services import AuditEvent, Leadership, ServiceHeartbeat, SubmissionKey
 from db.models.states import OPEN_BATCHES, OPEN_JOBS, BatchState, Disposition, JobState, ModelStatus
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "SampleDraw",
     "SampledImage",
     "ServiceHeartbeat",
+    "SubmissionKey",
     "TrainingImage",
     "TrainingRun",
     "in_state",

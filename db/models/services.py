@@ -3,9 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    String,
-)
+from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.clock import database_now
@@ -45,3 +43,17 @@ class AuditEvent(Base):
     subject: Mapped[str] = mapped_column(String(200), index=True)
     details: Mapped[dict[str, Any]]
     digest: Mapped[str] = mapped_column(String(64))  # db/audit.py says of what
+
+
+class SubmissionKey(Base):
+    """By which a program knows its own submission again."""
+
+    __tablename__ = "submission_key"
+    __table_args__ = (UniqueConstraint("account", "key"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account: Mapped[str] = mapped_column(String(200))  # a key is its own
+    key: Mapped[str] = mapped_column(String(200))
+    asked: Mapped[str] = mapped_column(String(64))  # sha256 of what was asked
+    job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"))
+    created_at: Mapped[datetime] = mapped_column(default=database_now())

@@ -214,6 +214,14 @@ def test_a_folder_that_cannot_be_scanned_is_refused_with_the_reason(
         submit(engine, tmp_path / "wrong", model=None, priority=0, batch_images=2)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0", "lone surrogate \ud800"])
+def test_what_cannot_be_a_name_is_refused(engine: Engine, tmp_path: Path, name: str) -> None:
+    from db.errors import Refused
+
+    with pytest.raises(Refused, match="The folder cannot be looked for"):
+        submit(engine, tmp_path / name, model=None, priority=0, batch_images=2)
+
+
 def test_a_folder_above_the_job_that_became_a_link_out_of_the_roots_is_not_listed(
     engine: Engine, tmp_path: Path
 ) -> None:

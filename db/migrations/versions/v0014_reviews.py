@@ -1,4 +1,4 @@
-"""What people decide about images, and which passed images are drawn for them to look at."""
+"""What people decide about images, which passed images are drawn for them, and which submission is a repeated one."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -88,5 +88,17 @@ def upgrade() -> None:
         _refers("sampled_image", "job_id", "inspection_job"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sampled_image")),
         sa.UniqueConstraint("draw_id", "position", name=op.f("uq_sampled_image_draw_id_position")),
+    )
+    op.create_table(
+        "submission_key",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("account", sa.String(length=200), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("asked", sa.String(length=64), nullable=False),
+        sa.Column("job_id", _ID, nullable=False),
+        sa.Column("created_at", _MOMENT, nullable=False),
+        _refers("submission_key", "job_id", "inspection_job"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_submission_key")),
+        sa.UniqueConstraint("account", "key", name=op.f("uq_submission_key_account_key")),
     )
     op.create_index("ix_sampled_image_image", "sampled_image", ["job_id", "path"])
