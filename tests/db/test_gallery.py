@@ -73,27 +73,26 @@ def test_the_closest_to_a_limit_comes_first(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("wanted", "paths"),
     [
-        (Wanted(disposition=Disposition.REVIEW), {"a/2.png", "a/sub/3.png", "b/100%.png"}),
-        (Wanted(disposition=Disposition.UNREADABLE), {"b/broken.png", "b/lost.png"}),
-        (Wanted(folder="a"), {"a/1.png", "a/2.png", "a/sub/3.png"}),
-        (Wanted(folder="b"), {"b/6.png", "b/broken.png", "b/100%.png", "b/lost.png"}),
-        (Wanted(text="BRO"), {"b/broken.png"}),
-        (Wanted(text="%"), {"b/100%.png"}),
-        (Wanted(text="_"), set()),
-        (Wanted(score_from=0.5, score_below=0.6), {"a/2.png", "a/sub/3.png"}),
-        (Wanted(score_from=0.5, folder="a", text="3"), {"a/sub/3.png"}),
-        (Wanted(decision=ReviewDecision.FAIL), {"a/1.png"}),
-        (Wanted(decision=ReviewDecision.PASS), set()),
+        (Wanted(disposition=Disposition.REVIEW), "a/2.png a/sub/3.png b/100%.png"),
+        (Wanted(disposition=Disposition.UNREADABLE), "b/broken.png b/lost.png"),
+        (Wanted(folder="a"), "a/1.png a/2.png a/sub/3.png"),
+        (Wanted(folder="b"), "b/6.png b/broken.png b/100%.png b/lost.png"),
+        (Wanted(text="BRO"), "b/broken.png"),
+        (Wanted(text="%"), "b/100%.png"),
+        (Wanted(text="_"), ""),
+        (Wanted(score_from=0.5, score_below=0.6), "a/2.png a/sub/3.png"),
+        (Wanted(score_from=0.5, folder="a", text="3"), "a/sub/3.png"),
+        (Wanted(decision=ReviewDecision.FAIL), "a/1.png"),
+        (Wanted(decision=ReviewDecision.PASS), ""),
     ],
-    ids=str,
 )
-def test_only_what_was_wanted_is_there_and_counted(engine: Engine, wanted: Wanted, paths: set[str]) -> None:
+def test_only_what_was_wanted_is_there_and_counted(engine: Engine, wanted: Wanted, paths: str) -> None:
     job = judged_job(engine, SCORES)
     first = decide(engine, job, "a/1.png", "PASS")
     decide(engine, job, "a/1.png", "FAIL", seen=first)
-    assert {path for page in pages(engine, job, wanted, 2) for path in page} == paths
+    assert {path for page in pages(engine, job, wanted, 2) for path in page} == set(paths.split())
     with reading(engine) as session:
-        assert gallery.count(session, jobs.get(session, job), wanted) == len(paths)
+        assert gallery.count(session, jobs.get(session, job), wanted) == len(paths.split())
 
 
 def test_an_image_that_was_judged_anew_is_there_once_with_what_counts(engine: Engine) -> None:
