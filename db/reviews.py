@@ -65,8 +65,9 @@ def decide(session: Session, new: NewReview) -> Review:
         raise Refused("A decision is PASS, FAIL or UNSURE; `undo` takes one back.")
     check_name(new.reviewer)
     _check_words(new)
-    row, now = _image(session, new.job, new.path)
+    _image(session, new.job, new.path)
     hold_or_refuse(session, new.job, new.path, new.reviewer)
+    row, now = _image(session, new.job, new.path)  # anew: who had it until now has decided, and is waited for
     if (now.id if now else None) != new.seen:
         raise Refused(f"Somebody has decided about {new.path} meanwhile. Look at it again.")
     added = _add(session, row, now, new)
@@ -80,11 +81,14 @@ def undo(session: Session, job: int, *, reviewer: str, account: str) -> Review:
     Raises Refused where there is none, or somebody has decided about the image since.
     """
     mine = (Review.job_id == job, Review.reviewer == reviewer, stands(Review))
-    last = session.scalar(select(Review).where(*mine).order_by(Review.id.desc()).limit(1))
+    newest = select(Review).where(*mine).order_by(Review.id.desc()).limit(1)
+    last = session.scalar(newest)
     if last is None:
         raise Refused(f"There is no decision of {reviewer} in job {job} to take back.")
-    row, now = _image(session, job, last.path)
     hold_or_refuse(session, job, last.path, reviewer)
+    if session.scalar(newest) != last:  # they did it twice at the same moment, and the other one was first
+        raise Refused(f"The decision about {last.path} has been taken back, or another one was made since.")
+    row, now = _image(session, job, last.path)
     if now is not None and now.id > last.id:
         raise Refused(f"{now.reviewer} has decided about {last.path} since.")
     taken_back = NewReview(

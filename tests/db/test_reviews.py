@@ -113,6 +113,16 @@ def test_of_two_people_who_decide_at_the_same_moment_one_is_told(engine: Engine)
         assert len(list(reviews.of_job(session, job))) == 1
 
 
+def test_of_two_who_take_the_same_back_at_the_same_moment_one_is_told(engine: Engine) -> None:
+    job = judged_job(engine)
+    decide(engine, job, "c", "PASS")
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(undo, engine, job) for _ in range(2)]
+        refused = [error for error in (done.exception() for done in asked) if error is not None]
+    assert [type(error) for error in refused] == [Refused]
+    assert final(engine, job)["c"] == "REVIEW"
+
+
 def test_a_closed_tab_loses_nothing(engine: Engine) -> None:
     job = judged_job(engine)
     assert take(engine, job, images=2) == take(engine, job, images=2)

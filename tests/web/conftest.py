@@ -4,12 +4,14 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from console.web.app import create_app
 from console.web.embedded import Embedded
@@ -88,11 +90,9 @@ class Looked:
     said: list[str] = field(default_factory=list)  # what stands in the browser's log
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide and light", "narrow and dark"])
-def looked(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Looked]:
-    """A page at a desk, then one on a telephone; at the end neither may have asked elsewhere, or logged anything."""
-    width, scheme = request.param
-    context: BrowserContext = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+@contextmanager
+def _looking(browser: Browser, width: int, scheme: Literal["light", "dark"]) -> Iterator[Looked]:
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     found = Looked(page=context.new_page())
     found.page.on("request", lambda asked: found.asked.append(asked.url))
     found.page.on("console", lambda message: found.said.append(message.text))
@@ -101,3 +101,17 @@ def looked(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Looked]
     assert [url for url in found.asked if not url.startswith("http://127.0.0.1:")] == []
     assert found.said == []
     context.close()
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide and light", "narrow and dark"])
+def looked(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Looked]:
+    """A page at a desk, then one on a telephone; at the end neither may have asked elsewhere, or logged anything."""
+    with _looking(browser, *request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def at_desk(browser: Browser) -> Iterator[Looked]:
+    """The first of the two alone, for what takes long and looks the same on both."""
+    with _looking(browser, 1280, "light") as found:
+        yield found

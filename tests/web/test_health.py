@@ -53,15 +53,15 @@ def test_the_figures_are_those_of_the_database(console: Console, engine: Engine,
 
 
 def test_the_page_names_services_and_what_waits(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    console: Console, at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
     add_job(engine, [["a", "b"], ["c"]])
     with writing(engine) as session:
         heartbeats.beat(session, name="w<b>@h", role="worker")
-    looked.page.goto(console.url)
-    looked.page.get_by_role("link", name="Health").click()
-    expect(looked.page.get_by_role("row", name="w<b>@h worker alive")).to_be_visible()
-    expect(looked.page.get_by_text("The oldest job with a batch that is not done")).to_be_visible()
+    at_desk.page.goto(console.url)
+    at_desk.page.get_by_role("link", name="Health").click()
+    expect(at_desk.page.get_by_role("row", name="w<b>@h worker alive")).to_be_visible()
+    expect(at_desk.page.get_by_text("The oldest job with a batch that is not done")).to_be_visible()
 
 
 def test_a_database_that_is_away_is_told(serve: Callable[..., Console], engine: Engine) -> None:

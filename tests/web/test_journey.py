@@ -130,6 +130,7 @@ def test_an_image_is_looked_at_closely_and_decided_about(
     picture = page.locator(".moves img")
     expect(picture).to_be_visible()
     expect(picture).to_have_js_property("naturalWidth", 64)
+    expect(page.get_by_role("button", name="Zoom in")).to_be_enabled()
     page.keyboard.press("+")
     expect(page.locator(".moves")).to_have_attribute("style", re.compile(r"scale\(1\.[1-9]"))
     page.get_by_role("button", name="All of it").click()
@@ -179,7 +180,7 @@ def test_a_first_visitor_sees_what_to_do_next(console: Console, looked: Looked) 
 
 
 def test_a_folder_is_submitted_watched_and_inspected(
-    serve: Callable[..., Console], looked: Looked, engine: Engine, tmp_path: Path
+    serve: Callable[..., Console], at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
     folder = tmp_path / "monday"
     for number in range(40):
@@ -187,12 +188,12 @@ def test_a_folder_is_submitted_watched_and_inspected(
     with Embedded(environment=inspecting(tmp_path, engine)) as embedded:
         console = serve(embedded)
         add_random_model(engine, console.settings.models_folder)
-        page = looked.page
+        page = at_desk.page
         page.goto(console.url)
         page.get_by_label("Folder on this machine").fill(str(folder / "nowhere"))
         page.get_by_role("button", name="Inspect", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("There is no folder")
-        looked.said.clear()  # the browser logs the status of a form that was refused
+        at_desk.said.clear()  # the browser logs the status of a form that was refused
         page.get_by_label("Folder on this machine").fill(str(folder))
         page.get_by_role("button", name="Inspect", exact=True).click()
         expect(page.locator(".state")).to_have_text("done", timeout=60_000)

@@ -44,25 +44,25 @@ def test_limits_are_proposed_and_approved_with_a_reason(
 
 
 def test_limits_that_cannot_be_shown_are_refused_with_the_reason(
-    console: Console, looked: Looked, tmp_path: Path
+    console: Console, at_desk: Looked, tmp_path: Path
 ) -> None:
-    page, model = looked.page, judged_model(console.rows, tmp_path)
+    page, model = at_desk.page, judged_model(console.rows, tmp_path)
     page.goto(f"{console.url}/models/{model}")
     page.get_by_label("Missed defects at most, %").fill("0.1")
     page.get_by_role("button", name="Propose").click()
     expect(page.get_by_role("alert")).to_contain_text("images")
     expect(page.locator(".card", has_text="Operating point 2:")).to_have_count(0)
-    looked.said.clear()  # the browser logs the status of a form that was refused
+    at_desk.said.clear()  # the browser logs the status of a form that was refused
 
 
 @pytest.mark.parametrize("what", ["evaluations/1", "operating-points/1"])
-def test_a_report_is_shown_whole(console: Console, looked: Looked, tmp_path: Path, what: str) -> None:
+def test_a_report_is_shown_whole(console: Console, at_desk: Looked, tmp_path: Path, what: str) -> None:
     judged_model(console.rows, tmp_path)
-    looked.page.goto(f"{console.url}/{what}/report")
-    expect(looked.page.locator("svg:visible").first).to_be_visible()
-    expect(looked.page.get_by_role("heading", level=1)).to_be_visible()
+    at_desk.page.goto(f"{console.url}/{what}/report")
+    expect(at_desk.page.locator("svg:visible").first).to_be_visible()
+    expect(at_desk.page.get_by_role("heading", level=1)).to_be_visible()
 
 
-def test_where_no_model_is_it_is_said_how_to_make_one(console: Console, looked: Looked) -> None:
-    looked.page.goto(f"{console.url}/models")
-    expect(looked.page.get_by_text("inspectq train FOLDER")).to_be_visible()
+def test_where_no_model_is_it_is_said_how_to_make_one(console: Console, at_desk: Looked) -> None:
+    at_desk.page.goto(f"{console.url}/models")
+    expect(at_desk.page.get_by_text("inspectq train FOLDER")).to_be_visible()
