@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from console.web.app import create_app
 from console.web.embedded import Embedded
@@ -19,6 +19,8 @@ from db.engine import Engine
 from db.schema import open_database
 from db.settings import Settings
 from tests.console.conftest import Rows
+
+expect.set_options(timeout=30_000)  # milliseconds: other tests want the same cores
 
 
 @dataclass(frozen=True, kw_only=True)
