@@ -42,7 +42,7 @@ def test_the_mean_of_the_map_and_the_bias_are_the_score(checkpoint: Checkpoint) 
         square = preprocessing.normalise(torch.from_numpy(preprocessing.apply(image))[None])
         added = float(_added(checkpoint.network, square, preprocessing).mean())
     bias = checkpoint.network.fc.bias
-    assert added + float(bias[1] - bias[0]) == pytest.approx(log_odds(checkpoint, image), abs=1e-4)
+    assert added + float((bias[1] - bias[0]).detach()) == pytest.approx(log_odds(checkpoint, image), abs=1e-4)
 
 
 def test_it_is_grad_cam(checkpoint: Checkpoint) -> None:
