@@ -6,40 +6,32 @@ An error is `{"detail": sentence}`. A page of a list begins behind the last elem
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
 from console.results import csv_lines, plain
+from console.web.api_words import Decision, Facts, Job, Jobs, Problem, Results, Submission
 from console.web.context import Context, Shared
 from console.web.jobs import inspect
 from console.web.people import Looking
 from db import checkpoints, evaluations, gallery, jobs, lineage, operating_points, resting, results, reviews, tally
 from db.engine import Session, reading, writing
 from db.gallery import Shown, Sort, Wanted
-from db.models import OPEN_JOBS, Disposition, InspectionJob, JobState, ReviewDecision
+from db.models import OPEN_JOBS, Disposition, InspectionJob, ReviewDecision
 from db.reviews import NewReview
 from db.submissions import LONGEST_KEY
 from scheduler.submission import submit
-from vision.runtimes import RUNTIMES, name_of
+from vision.runtimes import name_of
 
 MOST = 500  # elements of a page
 Number = Annotated[int, InPath(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Elements at most.")]
-Facts = dict[str, Any]
-
-
-class Problem(BaseModel):
-    """Why something was not done."""
-
-    detail: str
 
 
 router = APIRouter(
@@ -53,69 +45,6 @@ router = APIRouter(
         503: {"model": Problem, "description": "The database does not answer."},
     },
 )
-
-
-class Submission(BaseModel):
-    """A folder to be inspected."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    folder: str = Field(min_length=1, max_length=4096, description="As this server sees it; below INSPECTQ_ROOTS.")
-    model: str | None = Field(None, max_length=200, description="Name, id or digest prefix. None: the newest approved.")
-    priority: int = Field(0, ge=-1000, le=1000, description="Higher goes first.")
-    reuse: bool = Field(True, description="Take over the verdict on an identical file.")
-    runtime: str = Field("auto", pattern=f"^(auto|{'|'.join(RUNTIMES)})$")
-    audit_rate: float | None = Field(None, gt=0, le=1, description="Share of passed images that people are to look at.")
-
-
-class Job(BaseModel):
-    """A submitted folder, and how far it is."""
-
-    job: int
-    state: JobState
-    reason: str | None = Field(description="Why it failed or was cancelled.")
-    root: str
-    model: str
-    checkpoint_digest: str
-    operating_point: int
-    limits: str = Field(description="Who approved them, or UNAPPROVED.")
-    priority: int
-    revision: int = Field(description="One more with each retry of unreadable images, and each judging anew.")
-    submitted_by: str
-    submitted_at: datetime
-    finished_at: datetime | None
-    images_settled: int
-    images_planned: int
-    images_per_second: float | None
-    seconds_left: float | None
-    ledger: dict[str, int] | None = Field(description="Where every image ended up; None while the job is open.")
-
-
-class Jobs(BaseModel):
-    """The newest first."""
-
-    jobs: list[Job]
-    after: int | None = Field(description="Of the next page; None: this is the last one.")
-
-
-class Results(BaseModel):
-    """Some verdicts of a job."""
-
-    results: list[Facts] = Field(description="As in `inspectq results --format json`, without the job's own columns.")
-    after: str | None
-
-
-class Decision(BaseModel):
-    """What a person says of an image."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    path: str = Field(min_length=1, max_length=8192, description="As results have it.")
-    decision: Literal["PASS", "FAIL", "UNSURE"]
-    seen: int | None = Field(None, ge=1, lt=2**63, description="`review` of the result when it was looked at.")
-    blind: bool = Field(False, description="They saw neither score nor verdict.")
-    reason_code: str | None = Field(None, min_length=1, max_length=50)
-    note: str | None = Field(None, max_length=2000)
 
 
 @router.get("/jobs", summary="The jobs")

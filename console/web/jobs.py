@@ -201,15 +201,17 @@ def _told(context: Context, session: Session, number: int) -> dict[str, Any]:
     """What the page of a job shows."""
     job = jobs.get(session, number)
     is_open = job.state in OPEN_JOBS
-    compared = drift.of_job(session, job)
+    compared, told = drift.of_job(session, job), tally.of_jobs(session, [job])[number]
     sampled = None if is_open else samples.sampled(session, job)
     return {
         "job": job,
-        "tally": tally.of_jobs(session, [job])[number],
+        "tally": told,
         "is_open": is_open,
         "is_ours": context.embedded is not None and context.embedded.has(number),
         "embedded": context.embedded is not None,
-        "can_retry": job.state in (JobState.FAILED, JobState.DONE) or (is_open and context.embedded is not None),
+        "can_retry": job.state is JobState.FAILED
+        or (job.state is JobState.DONE and told.ledger is not None and told.ledger.unreadable > 0)
+        or (is_open and context.embedded is not None),
         "explanation": explain(session, job, cluster=context.embedded is None),
         "likeness": drift_words(job, compared),
         "alarm": is_alarm(compared),

@@ -6,8 +6,7 @@ const address = page.dataset.review;
 const find = (name) => page.querySelector(`[data-${name}]`);
 const [picture, path, problem, done, reason] = ["picture", "path", "problem", "done", "reason"].map(find);
 const viewer = page.querySelector("[data-viewer]");
-const loaded = new Map(); // by verdict: the pictures of those that come next, and of the one before
-const NO_IMAGE = "";
+const loaded = new Map(); // by verdict: the pictures of those that come next
 let waiting = [];
 let busy = false;
 
@@ -44,7 +43,7 @@ function show(said) {
   const [now, ...next] = waiting;
   done.hidden = Boolean(now);
   picture.hidden = !now;
-  path.textContent = now ? now.path : NO_IMAGE;
+  path.textContent = now ? now.path : "";
   for (const image of next) {
     if (loaded.has(image.result)) continue;
     const ahead = new Image();
