@@ -2,8 +2,8 @@
 
 Two group roles, neither of which can log in. Workers, schedulers and the command line log in as members of
 `inspectq_service`, which can do a job but can neither alter nor remove a verdict or an audit event, nor change a
-table. Auditors log in as members of `inspectq_auditor`, which reads everything and writes nothing. The tables belong
-to whoever runs `inspectq db upgrade`, and only that role can do more.
+table. Auditors log in as members of `inspectq_auditor`, which reads everything but what lets people in, and writes
+nothing. The tables belong to whoever runs `inspectq db upgrade`, and only that role can do more.
 """
 
 import re
@@ -24,7 +24,7 @@ _ADD = "SELECT, INSERT"
 _CHANGE = "SELECT, INSERT, UPDATE"
 _ALL = "SELECT, INSERT, UPDATE, DELETE"
 
-# What a service may do with each table. An auditor may read every one of them.
+# What a service may do with each table. An auditor may read every one of them but those that let people in.
 SERVICE_RIGHTS = {
     "alembic_version": _READ,
     "audit_event": _ADD,  # what was done stays written
@@ -43,14 +43,25 @@ SERVICE_RIGHTS = {
     "review": _ADD,  # who thinks better of a decision adds another
     "sample_draw": _ADD,
     "sampled_image": _ADD,
+    "agreement_study": _ADD,
+    "agreement_image": _ADD,
+    "agreement_answer": _ADD,
     "checkpoint": f"{_ADD}, UPDATE (status)",  # approved or retired; its digest stands for the bytes of the model
     "inspection_job": _CHANGE,
     "batch": _CHANGE,
     "review_lease": _ALL,
     "submission_key": _ADD,
+    "webhook": _CHANGE,
+    "stage_time": _CHANGE,
+    "web_user": _CHANGE,
+    "web_password": _CHANGE,
+    "web_session": _ALL,
+    "api_token": _CHANGE,
     "service_heartbeat": _ALL,
     "leadership": _ALL,
 }
+
+SECRET = ("web_password", "web_session", "api_token")
 
 _LOGIN_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -110,6 +121,7 @@ def _statements(connection: Connection) -> Iterable[str]:
     yield f"GRANT CONNECT ON DATABASE {database} TO {both}"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {both}"
     yield f"GRANT SELECT ON ALL TABLES {everything} TO {AUDITOR}"  # views are tables here
+    yield f"REVOKE ALL ON {', '.join(SECRET)} FROM {AUDITOR}"
     yield f"GRANT SELECT ON {', '.join(VIEWS)} TO {SERVICE}"
     yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {SERVICE}"
     for table in ("alembic_version", *Base.metadata.tables):

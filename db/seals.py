@@ -55,6 +55,8 @@ RECORDS = {
         Record(table="job_drift"),
         Record(table="review"),
         Record(table="sample_draw", parts=(("sampled_image", "draw_id"),)),
+        Record(table="agreement_study", parts=(("agreement_image", "study_id"),)),
+        Record(table="agreement_answer"),
         Record(table="training_image", key="dataset_snapshot_id", made_at=None),
         Record(
             table="inspection_job",

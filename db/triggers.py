@@ -26,8 +26,20 @@ APPEND_ONLY = (
     *(name for name, record in RECORDS.items() if not record.changing),
     *(part for record in RECORDS.values() for part, _ in record.parts),
 )
-# What keeps no record: who is alive, who leads, who has an image before them, and which submission is a repeated one.
-FREE = ("service_heartbeat", "leadership", "review_lease", "submission_key")
+# What keeps no record: who is alive, who leads, who has an image before them, which submission is a repeated one, whom
+# to tell, how long it took, and who may sign in just now (that somebody was let in or changed is an event).
+FREE = (
+    "service_heartbeat",
+    "leadership",
+    "review_lease",
+    "submission_key",
+    "webhook",
+    "stage_time",
+    "web_user",
+    "web_password",
+    "web_session",
+    "api_token",
+)
 
 FUNCTION = "inspectq_refuse_change"
 REFUSING_ON_POSTGRESQL = (

@@ -103,6 +103,7 @@ class Batch(Base):
     images: Mapped[int]
     paths: Mapped[list[str]]  # relative to the job's root, as db.paths writes them
     attempt: Mapped[int] = mapped_column(default=1)  # one more each time it returns to planned with a reason
+    expiries: Mapped[int] = mapped_column(default=0)  # of its leases, among the faults
     faults: Mapped[int] = mapped_column(default=0)  # attempts that failed it; from the first on, it is decoded guarded
     waiting_since: Mapped[datetime | None]  # when storage began to fail it, until an attempt gets through
     dispatched_at: Mapped[datetime | None]

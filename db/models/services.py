@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.clock import database_now
-from db.models.base import Base, Id
+from db.models.base import Base, Id, enum_column
+from db.models.states import JobState
 
 
 class ServiceHeartbeat(Base):
@@ -57,3 +58,30 @@ class SubmissionKey(Base):
     asked: Mapped[str] = mapped_column(String(64))  # sha256 of what was asked
     job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"))
     created_at: Mapped[datetime] = mapped_column(default=database_now())
+
+
+class Webhook(Base):
+    """An address that wants to be told when a job has ended, and how far telling it is."""
+
+    __tablename__ = "webhook"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("inspection_job.id"), unique=True)
+    url: Mapped[str] = mapped_column(Text)
+    told_state: Mapped[JobState | None] = mapped_column(enum_column(JobState))  # which end it was told of last
+    told_revision: Mapped[int | None]  # of the job, then: a job that is retried ends once more
+    told_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)  # in vain, since it was told last
+    next_at: Mapped[datetime | None]  # not tried again before
+    problem: Mapped[str | None] = mapped_column(Text)  # of the last attempt
+    created_at: Mapped[datetime] = mapped_column(default=database_now())
+
+
+class StageTime(Base):
+    """Where the time of images went on one host, since its first batch: a stage's seconds, over all its threads."""
+
+    __tablename__ = "stage_time"
+
+    host: Mapped[str] = mapped_column(String(200), primary_key=True)
+    stage: Mapped[str] = mapped_column(String(20), primary_key=True)
+    seconds: Mapped[float]

@@ -93,6 +93,8 @@ WORDS = {
     "disposition": "PASS",
     "previous_disposition": "PASS",
     "decision": "PASS",
+    "role": "viewer",
+    "answer": "PASS",
 }
 
 
