@@ -39,6 +39,8 @@ _COMMANDS = {
     "report": ("console.commands.inspect", "report", "One HTML file about a job or an evaluation."),
     "audit": ("console.commands.audit", "audit_group", "Recount every job and walk the chain of events."),
     "web": ("console.commands.operate", "web", "Jobs, images and review in a browser."),
+    "users": ("console.commands.people", "users", "Who may sign in to the console, and as what."),
+    "tokens": ("console.commands.people", "tokens", "By which programs ask the console."),
     "worker": ("console.commands.operate", "worker", "Inspect batches from the queue until stopped."),
     "scheduler": ("console.commands.operate", "scheduler", "Plan, dispatch and finish jobs until stopped."),
     "flower": ("console.commands.operate", "flower", "Watch the workers in a browser."),

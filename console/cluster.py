@@ -63,7 +63,7 @@ class LocalCluster:
         self._variables = cluster_variables(self.folder)
         services = load_services(compose_file or find_compose_file(), self._variables)
         self._services = {s.name: s for s in start_order(s for s in services if not s.profiles)}
-        self._flower_port = 0
+        self._ports: dict[str, int] = {}  # of each service that publishes one
 
     def __enter__(self) -> Self:
         self.start()
@@ -79,6 +79,7 @@ class LocalCluster:
 
         Raises ProcessFailed, with the end of the log, for the first that is not; the rest is stopped.
         """
+        self._ports = {s.name: free_port(s.ports[0].published) for s in self._services.values() if s.ports}
         try:
             for service in self._services.values():
                 for needed, condition in service.depends_on.items():
@@ -112,7 +113,12 @@ class LocalCluster:
     @property
     def flower_url(self) -> str:
         """Where Flower listens."""
-        return f"http://{LOOPBACK}:{self._flower_port}"
+        return f"http://{LOOPBACK}:{self._ports['flower']}"
+
+    @property
+    def web_url(self) -> str:
+        """Where the console listens."""
+        return f"http://{LOOPBACK}:{self._ports['web']}"
 
     @property
     def flower_login(self) -> tuple[str, str]:
@@ -123,10 +129,13 @@ class LocalCluster:
     def describe(self) -> str:
         """What is where, for the person who started it."""
         exports = [f"  export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        user, password = self.flower_login
-        lines = [
-            f"Running: {', '.join(process.launch.name for process in self._lasting())}",
-            f"Flower:  {self.flower_url}   user {user}, password {password}",
+        lines = [f"Running: {', '.join(process.launch.name for process in self._lasting())}"]
+        if "web" in self._ports:
+            lines.append(f"Console: {self.web_url}   who may sign in: inspectq users add NAME --role admin")
+        if "flower" in self._ports:
+            user, password = self.flower_login
+            lines.append(f"Flower:  {self.flower_url}   user {user}, password {password}")
+        lines += [
             f"Logs:    {self.folder / 'logs'}",
             "To use it, in another terminal:",
             *exports,
@@ -144,8 +153,6 @@ class LocalCluster:
             return
         if _kind(service):  # a server that was given by its URL
             return
-        if service.ports:
-            self._flower_port = free_port(service.ports[0].published)
         self._stack.callback(self._stop, service)
         for name in self._names(service):
             process = LocalProcess(self._launch(name, service))
@@ -188,11 +195,10 @@ class LocalCluster:
         environment |= {key: url for key, url in self._given.items() if url and key in service.environment}
         if not os.environ.get("INSPECTQ_IMAGES"):  # nobody has said where images lie: what a person names is scanned
             environment.pop("INSPECTQ_ROOTS", None)
-        if service.ports:
-            environment |= {
-                "INSPECTQ_FLOWER_ADDRESS": LOOPBACK,
-                "INSPECTQ_FLOWER_PORT": str(self._flower_port),
-            }
+        for name, port in self._ports.items():  # where it listens, or for whom leads there
+            address, number = f"INSPECTQ_{name.upper()}_ADDRESS", f"INSPECTQ_{name.upper()}_PORT"
+            if number in environment:
+                environment |= {address: LOOPBACK, number: str(port)}
         return environment
 
     def _mapped(self, value: str, service: Service) -> str:

@@ -79,8 +79,31 @@ class Settings(BaseSettings):
     )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port that Flower listens on.")
-    web_address: str = Field("127.0.0.1", description="Loopback address that `inspectq web` listens on.")
+    web_address: str = Field(
+        "127.0.0.1", description="Address that `inspectq web` listens on. People sign in wherever others can reach it."
+    )
     web_port: int = Field(8080, ge=1, le=65535, description="Port that `inspectq web` listens on.")
+    web_login: bool = Field(False, description="`true`: people sign in on the loopback address, too.")
+    web_names: str = Field(
+        "",
+        description="Host names, separated by commas, that the console answers to where people sign in, beside this "
+        "machine's own. Empty: any.",
+    )
+    web_certificate: str = Field("", description="File with the certificate for HTTPS, and those that vouch for it.")
+    web_key: str = Field("", description="File with its private key.")
+    web_proxies: str = Field(
+        "",
+        description="Addresses or networks, separated by commas, of reverse proxies that are believed who asks "
+        "and whether it was by HTTPS.",
+    )
+    web_user_header: str = Field(
+        "",
+        description="Header, such as `X-Remote-User`, in which these proxies name who has signed in there.",
+    )
+    web_plain_http: bool = Field(
+        False,
+        description="`true`: answer other names than this machine's own without HTTPS, and let passwords be read.",
+    )
     flower_state: str = Field(
         "", description="File in which Flower keeps its tasks across restarts. Empty: in memory only."
     )

@@ -95,7 +95,7 @@ def test_every_make_target_is_there(readme: str, repository_root: Path) -> None:
 def test_the_table_of_settings_is_the_code(readme: str) -> None:
     rows = re.findall(r"^\| `(INSPECTQ_\w+)` \| (?:`(.*?)`)? ?\| (.*) \|$", readme, flags=re.MULTILINE)
     assert rows == [
-        (f"INSPECTQ_{name.upper()}", "" if field.default == "" else str(field.default), field.description)
+        (f"INSPECTQ_{name.upper()}", str(field.default).replace("False", "false"), field.description)
         for name, field in Settings.model_fields.items()
     ]
 

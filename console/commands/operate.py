@@ -108,7 +108,7 @@ def flower() -> None:
 
 @click.command()
 def web() -> None:
-    """Serve the console for a browser on this machine, until Ctrl-C. Without a broker it also inspects."""
+    """Serve the console until Ctrl-C. Without a broker it also inspects."""
     from console.web.serving import serve
 
     chosen = settings()

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Security
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
 
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
 from console.results import csv_lines, plain
-from console.web.api_words import Decision, Facts, Job, Jobs, Problem, Results, Submission
+from console.web.api_words import Decision, Facts, Job, Jobs, Me, Problem, Results, Submission
 from console.web.context import Context, Shared
 from console.web.jobs import inspect
-from console.web.people import Looking
+from console.web.people import Inspecting, Looking
 from db import checkpoints, evaluations, gallery, jobs, lineage, operating_points, resting, results, reviews, tally
 from db.engine import Session, reading, writing
 from db.gallery import Shown, Sort, Wanted
@@ -34,17 +35,27 @@ Number = Annotated[int, InPath(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Elements at most.")]
 
 
+# Says so in the description; console/web/people.py reads it.
+_TOKEN = HTTPBearer(auto_error=False, description="An API token: `inspectq tokens add`. Not asked for without a login.")
+
 router = APIRouter(
     prefix="/api/v1",
+    dependencies=[Security(_TOKEN)],
     responses={
         400: {"model": Problem, "description": "The body is no JSON."},
-        403: {"model": Problem, "description": "Another site's page asked, or by a foreign name."},
+        401: {"model": Problem, "description": "Nobody knows who asks."},
+        403: {"model": Problem, "description": "Another site's page asked, by a foreign name, or without the right."},
         404: {"model": Problem, "description": "There is no such thing."},
         409: {"model": Problem, "description": "It cannot be done in the state things are in."},
         422: {"model": Problem, "description": "What was asked could not be understood, or not be used."},
         503: {"model": Problem, "description": "The database does not answer."},
     },
 )
+
+
+@router.get("/me", summary="Whom the console takes you for, and what you may")
+def who_am_i(looking: Looking) -> Me:
+    return Me(name=looking.name, role=looking.role)
 
 
 @router.get("/jobs", summary="The jobs")
@@ -59,7 +70,7 @@ def list_jobs(context: Shared, limit: Limit = 50, after: Annotated[int | None, Q
 @router.post("/jobs", status_code=201, summary="Submit a folder")
 def submit_job(
     context: Shared,
-    looking: Looking,
+    looking: Inspecting,
     asked: Submission,
     idempotency_key: Annotated[
         str | None, Header(max_length=LONGEST_KEY, description="The same again: the job that was submitted with it.")
@@ -76,7 +87,7 @@ def submit_job(
         runtime=asked.runtime,
         roots=chosen.root_folders,
         audit_rate=asked.audit_rate,
-        submitted_by=looking.name,
+        submitted_by=looking.account,
         key=idempotency_key,
     )
     with reading(context.engine) as session:
@@ -93,16 +104,16 @@ def get_job(context: Shared, job: Number) -> Job:
 
 
 @router.post("/jobs/{job}/cancel", summary="Stop an open job; verdicts that exist stay")
-def cancel_job(context: Shared, looking: Looking, job: Number) -> Job:
+def cancel_job(context: Shared, looking: Inspecting, job: Number) -> Job:
     with writing(context.engine) as session:
-        jobs.cancel(session, job, actor=looking.name)
+        jobs.cancel(session, job, actor=looking.account)
     return get_job(context, job)
 
 
 @router.post("/jobs/{job}/retry", summary="Go on with a failed job, or inspect a done one's unreadable images again")
-def retry_job(context: Shared, looking: Looking, job: Number) -> Job:
+def retry_job(context: Shared, looking: Inspecting, job: Number) -> Job:
     with writing(context.engine) as session:
-        jobs.retry(session, job, actor=looking.name)
+        jobs.retry(session, job, actor=looking.account)
     inspect(context, job)
     return get_job(context, job)
 
@@ -169,7 +180,7 @@ def list_reviews(
 
 
 @router.post("/jobs/{job}/reviews", status_code=201, summary="Decide about an image")
-def add_review(context: Shared, looking: Looking, job: Number, said: Decision) -> Facts:
+def add_review(context: Shared, looking: Inspecting, job: Number, said: Decision) -> Facts:
     with writing(context.engine) as session:
         new = NewReview(
             job=job,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from db.models import JobState
+from db.models import JobState, Role
 from vision.runtimes import RUNTIMES
 
 Facts = dict[str, Any]
@@ -15,6 +15,13 @@ class Problem(BaseModel):
     """Why something was not done."""
 
     detail: str
+
+
+class Me(BaseModel):
+    """Who asks."""
+
+    name: str
+    role: Role
 
 
 class Submission(BaseModel):

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from console.web.context import Shared
+from console.web.context import Open, Shared
 from db import health, tally
 from db.engine import Engine, Session, reading
 from db.errors import ServiceAway
@@ -41,7 +41,7 @@ def is_alive() -> PlainTextResponse:
 
 
 @router.get("/readyz")
-def is_ready(context: Shared) -> PlainTextResponse:
+def is_ready(context: Open) -> PlainTextResponse:
     """So does the database."""
     try:
         with reading(context.engine) as session:

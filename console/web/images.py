@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from console.report.thumbnails import explanation
 from console.web.context import Context, Shared
-from console.web.people import Looking
+from console.web.people import Inspecting
 from console.web.pictures import NoPicture
 from db import gallery, jobs, results, reviews
 from db.engine import Session, reading, writing
@@ -97,7 +97,7 @@ def show_image(context: Shared, result: int) -> HTMLResponse:
 @router.post("/images/{result}/decide")
 def decide(
     context: Shared,
-    looking: Looking,
+    looking: Inspecting,
     result: int,
     decision: Annotated[ReviewDecision, Form()],
     seen: Annotated[str, Form()] = "",

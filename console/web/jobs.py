@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from console import escapes
 from console.drift import defect_rate_words, drift_words, is_alarm
 from console.web.context import Context, Shared
-from console.web.people import Looking
+from console.web.people import Inspecting
 from db import checkpoints, drift, jobs, review_queue, samples, tally
 from db.engine import Session, reading, writing
 from db.errors import InspectqError
@@ -27,6 +28,7 @@ from scheduler.submission import submit
 router = APIRouter()
 NEWEST = 50
 LOOK_SECONDS = 1.0  # between two looks for what has changed
+_SETTLES_WITHIN = timedelta(minutes=1)
 _LEAVE_SECONDS = 10.0  # for the page to be replaced: it would take the end of the stream for a fault
 _LONGEST_LOOK_SECONDS = 3600.0  # then the browser asks anew, so that none that it forgot is served for ever
 
@@ -84,7 +86,7 @@ class _Form:
 @router.post("/jobs", response_class=HTMLResponse)
 def submit_job(
     context: Shared,
-    looking: Looking,
+    looking: Inspecting,
     folder: Annotated[str, Form()] = "",
     model: Annotated[str, Form()] = "",
     priority: Annotated[int, Form(ge=-1000, le=1000)] = 0,
@@ -99,7 +101,7 @@ def submit_job(
             priority=priority,
             batch_images=chosen.batch_images,
             roots=chosen.root_folders,
-            submitted_by=looking.name,
+            submitted_by=looking.account,
             audit_rate=audit_percent / 100 or None,
         )
     except InspectqError as error:
@@ -152,28 +154,28 @@ def scores(context: Shared, job: int) -> JSONResponse:
 
 
 @router.post("/jobs/{job}/cancel")
-def cancel(context: Shared, looking: Looking, job: int) -> Response:
+def cancel(context: Shared, looking: Inspecting, job: int) -> Response:
     with writing(context.engine) as session:
-        jobs.cancel(session, job, actor=looking.name)
+        jobs.cancel(session, job, actor=looking.account)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
 @router.post("/jobs/{job}/retry")
-def retry(context: Shared, looking: Looking, job: int) -> Response:
+def retry(context: Shared, looking: Inspecting, job: int) -> Response:
     with writing(context.engine) as session:
         interrupted = context.embedded is not None and jobs.get(session, job).state in OPEN_JOBS
         if not interrupted:
-            jobs.retry(session, job, actor=looking.name)
+            jobs.retry(session, job, actor=looking.account)
     inspect(context, job)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
 @router.post("/jobs/{job}/sample")
 def draw_sample(
-    context: Shared, looking: Looking, job: int, images: Annotated[int, Form(ge=1, le=1_000_000)]
+    context: Shared, looking: Inspecting, job: int, images: Annotated[int, Form(ge=1, le=1_000_000)]
 ) -> Response:
     with writing(context.engine) as session:
-        samples.draw(session, jobs.get(session, job), images=images, drawn_by=looking.name)
+        samples.draw(session, jobs.get(session, job), images=images, drawn_by=looking.account)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
@@ -215,9 +217,16 @@ def _told(context: Context, session: Session, number: int) -> dict[str, Any]:
         "explanation": explain(session, job, cluster=context.embedded is None),
         "likeness": drift_words(job, compared),
         "alarm": is_alarm(compared),
+        "is_settling": compared is None and _has_just_ended(job),
         "defect_rate": defect_rate_words(compared),
         "review": None if is_open else review_queue.progress(session, number),
         "escapes": [] if sampled is None else escapes.words(sampled),
         "needs": [] if sampled is None or not sampled.drawn else escapes.needs(sampled),
         "left": 0 if sampled is None else sampled.passed - sampled.drawn,
     }
+
+
+def _has_just_ended(job: InspectionJob) -> bool:
+    """The comparison, and the sample that is drawn with it, are a moment away then."""
+    ended = job.finished_at if job.state is JobState.DONE else None
+    return ended is not None and datetime.now(UTC) - ended < _SETTLES_WITHIN

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from console.web.context import Context, Shared
-from console.web.people import Looking
+from console.web.people import Approving
 from db import checkpoints, evaluations, operating_points
 from db.engine import Session, reading, writing
 from db.errors import InspectqError, Refused
@@ -39,18 +39,18 @@ def show_model(context: Shared, model: int) -> HTMLResponse:
 
 
 @router.post("/models/{model}/status")
-def set_status(context: Shared, looking: Looking, model: int, status: Annotated[ModelStatus, Form()]) -> Response:
+def set_status(context: Shared, looking: Approving, model: int, status: Annotated[ModelStatus, Form()]) -> Response:
     if status is ModelStatus.CANDIDATE:
         raise Refused("A model is approved or retired; nobody makes it a candidate again.")
     with writing(context.engine) as session:
-        checkpoints.set_status(session, checkpoints.get(session, model), status, actor=looking.name)
+        checkpoints.set_status(session, checkpoints.get(session, model), status, actor=looking.account)
     return RedirectResponse(f"/models/{model}", status_code=303)
 
 
 @router.post("/models/{model}/limits")
 def propose(
     context: Shared,
-    looking: Looking,
+    looking: Approving,
     model: int,
     max_miss_percent: Annotated[float | None, Form(gt=0, lt=100)] = None,
     max_false_alarm_percent: Annotated[float | None, Form(gt=0, lt=100)] = None,
@@ -70,7 +70,7 @@ def propose(
     try:
         with writing(context.engine) as session:
             propose_limits(
-                session, checkpoints.get(session, model).digest, targets, evaluation=None, actor=looking.name
+                session, checkpoints.get(session, model).digest, targets, evaluation=None, actor=looking.account
             )
     except (InspectqError, TargetRefused) as error:
         with reading(context.engine) as session:
@@ -81,7 +81,7 @@ def propose(
 @router.post("/operating-points/{point}/approve")
 def approve(
     context: Shared,
-    looking: Looking,
+    looking: Approving,
     point: int,
     reason: Annotated[str, Form(max_length=2000)],
 ) -> Response:

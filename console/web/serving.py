@@ -1,4 +1,4 @@
-"""How is the console served: from one process, on the loopback address?"""
+"""How is the console served: from one process, on which address, and do people sign in?"""
 
 import ipaddress
 from collections.abc import Callable
@@ -8,7 +8,8 @@ import uvicorn
 
 from console.web.app import create_app
 from console.web.embedded import Embedded
-from db.engine import Engine
+from db import people
+from db.engine import Engine, reading
 from db.errors import SettingInvalid
 from db.settings import Settings
 
@@ -16,26 +17,46 @@ _END_SECONDS = 2  # a page that follows a job is not waited for longer
 
 
 def serve(engine: Engine, settings: Settings, say: Callable[[str], None]) -> None:
-    """Until SIGINT or SIGTERM. Raises SettingInvalid for an address that others could reach."""
+    """Until SIGINT or SIGTERM. Raises SettingInvalid."""
     address = settings.web_address
-    if not _is_loopback(address):
-        raise SettingInvalid(
-            f"INSPECTQ_WEB_ADDRESS={address} can be reached by others, and the console has no login yet. Leave it at "
-            "127.0.0.1; from elsewhere, reach it through SSH: ssh -L 8080:127.0.0.1:8080 HOST"
-        )
+    login = settings.web_login or bool(settings.web_user_header) or not _is_loopback(address)
     with ExitStack() as stack:
         embedded = None if settings.broker_url else stack.enter_context(Embedded())
-        app = create_app(engine, settings, embedded)
-        say(f"The console: http://{address}:{settings.web_port}/  (Ctrl-C ends it)")
-        uvicorn.run(
+        app = create_app(engine, settings, embedded, login=login)
+        config = uvicorn.Config(
             app,
             host=address,
             port=settings.web_port,
+            ssl_certfile=settings.web_certificate or None,
+            ssl_keyfile=settings.web_key or None,
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # console/web/proxies.py
             timeout_graceful_shutdown=_END_SECONDS,
         )
+        say(f"The console: {_shown(config)}  (Ctrl-C ends it)")
+        if login:
+            say(_about_people(engine))
+        uvicorn.Server(config).run()
+
+
+def _shown(config: uvicorn.Config) -> str:
+    """Where a browser on this machine finds it."""
+    try:
+        config.load()
+    except OSError as error:  # ssl's own is one
+        raise SettingInvalid(f"INSPECTQ_WEB_CERTIFICATE and INSPECTQ_WEB_KEY cannot be used: {error}.") from None
+    anywhere = config.host in ("0.0.0.0", "::")  # noqa: S104 - what was chosen, to be shown as one can open it
+    host = "127.0.0.1" if anywhere else f"[{config.host}]" if ":" in config.host else config.host
+    return f"{'https' if config.is_ssl else 'http'}://{host}:{config.port}/"
+
+
+def _about_people(engine: Engine) -> str:
+    with reading(engine) as session:
+        if people.any_there(session):
+            return "People sign in. Who may: inspectq users list"
+    return "People sign in, and nobody may yet. Add the first: inspectq users add NAME --role admin"
 
 
 def _is_loopback(address: str) -> bool:

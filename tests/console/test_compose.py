@@ -46,7 +46,7 @@ def test_the_file_follows_the_compose_specification(document: dict[str, Any]) ->
 
 
 def test_it_has_the_services_of_the_cluster(services: dict[str, Service]) -> None:
-    assert set(services) == {"redis", "postgres", "migrate", "scheduler", "worker", "worker-gpu", "flower"}
+    assert set(services) == {"redis", "postgres", "migrate", "scheduler", "worker", "worker-gpu", "flower", "web"}
 
 
 def test_our_services_run_commands_of_ours(services: dict[str, Service]) -> None:
@@ -57,6 +57,7 @@ def test_our_services_run_commands_of_ours(services: dict[str, Service]) -> None
         "worker": ("inspectq", "worker"),
         GPU: ("inspectq", "worker"),
         "flower": ("inspectq", "flower"),
+        "web": ("inspectq", "web"),
     }
 
 
@@ -64,7 +65,7 @@ def test_every_inspectq_command_of_the_file_exists(services: dict[str, Service])
     commands = {s.command for s in services.values()} | {s.healthcheck for s in services.values()}
     commands |= {tuple(part.removeprefix("exec ").split()) for part in MIGRATION.split(" && ")}
     ours = sorted(words for words in commands if words[:1] == ("inspectq",))
-    assert len(ours) == 7, "three that stay, two of the migration, two health checks"
+    assert len(ours) == 8, "four that stay, two of the migration, two health checks"
     for words in ours:
         command: click.Command | None = cli
         rest = list(words[1:])
@@ -87,15 +88,23 @@ def test_no_password_stands_in_the_file(document: dict[str, Any]) -> None:
                 assert re.search(r"\$\{\w+:\?", value), f"{name}: {key} does not come from the environment"
 
 
-def test_only_flower_publishes_a_port_and_only_on_loopback(services: dict[str, Service]) -> None:
+def test_what_people_look_at_publishes_a_port_and_only_on_loopback(services: dict[str, Service]) -> None:
     published = {(s.name, p.address, p.published) for s in services.values() for p in s.ports}
-    assert published == {("flower", "127.0.0.1", 5555)}
+    assert published == {("flower", "127.0.0.1", 5555), ("web", "127.0.0.1", 8080)}
 
 
-def test_where_flower_is_published_can_be_chosen(repository_root: Path) -> None:
-    chosen = VARIABLES | {"INSPECTQ_FLOWER_PUBLISH": "10.0.0.7", "INSPECTQ_FLOWER_PORT": "8080"}
-    services = load_services(repository_root / "docker-compose.yml", chosen)
-    assert {(p.address, p.published, p.target) for s in services for p in s.ports} == {("10.0.0.7", 8080, 5555)}
+def test_where_it_is_published_can_be_chosen(repository_root: Path) -> None:
+    chosen = VARIABLES | {"INSPECTQ_FLOWER_PUBLISH": "10.0.0.7", "INSPECTQ_FLOWER_PORT": "8081"}
+    chosen |= {"INSPECTQ_WEB_PUBLISH": "10.0.0.8", "INSPECTQ_WEB_PORT": "80"}
+    services = {s.name: s for s in load_services(repository_root / "docker-compose.yml", chosen)}
+    published = {(p.address, p.published, p.target) for s in services.values() for p in s.ports}
+    assert published == {("10.0.0.7", 8081, 5555), ("10.0.0.8", 80, 8080)}
+    leads_to = services["web"].environment
+    assert (leads_to["INSPECTQ_FLOWER_ADDRESS"], leads_to["INSPECTQ_FLOWER_PORT"]) == ("10.0.0.7", "8081")
+
+
+def test_the_console_asks_who_comes(services: dict[str, Service]) -> None:
+    assert services["web"].environment["INSPECTQ_WEB_LOGIN"] == "true"
 
 
 def test_flower_does_not_start_open(services: dict[str, Service]) -> None:
@@ -128,7 +137,7 @@ def test_every_folder_of_the_host_is_lent_for_reading_and_must_exist(document: d
         for mount in service.get("volumes", [])
         if not isinstance(mount, str) or mount.startswith((".", "/", "~", "$"))
     ]
-    assert {name for name, _ in lent} == {"scheduler", "worker", GPU}
+    assert {name for name, _ in lent} == {"scheduler", "worker", GPU, "web"}
     for name, mount in lent:
         assert mount["type"] == "bind", name
         assert mount["read_only"] is True, name
@@ -140,11 +149,11 @@ def test_only_the_server_and_the_migration_have_the_owners_password(services: di
         return {s.name for s in services.values() if password in " ".join([*s.environment.values(), *s.command])}
 
     assert with_password("owners-password") == {"postgres", "migrate"}
-    assert with_password("services-password") == {"migrate", "scheduler", "worker", GPU}
+    assert with_password("services-password") == {"migrate", "scheduler", "worker", GPU, "web"}
 
 
 def test_the_login_that_is_made_is_the_login_that_is_used(services: dict[str, Service]) -> None:
-    for name in ("scheduler", "worker", GPU):
+    for name in ("scheduler", "worker", GPU, "web"):
         assert services[name].environment["INSPECTQ_DATABASE_URL"] == (
             "postgresql+psycopg://inspectq_cluster:services-password@postgres:5432/inspectq"
         )
@@ -176,7 +185,7 @@ def test_scheduler_and_workers_see_the_images_at_one_path_and_cannot_write_them(
 
 def test_tables_are_migrated_before_anything_uses_them(services: dict[str, Service]) -> None:
     assert services["migrate"].depends_on == {"postgres": HEALTHY}
-    for name in ("scheduler", "worker", GPU):
+    for name in ("scheduler", "worker", GPU, "web"):
         assert services[name].depends_on["migrate"] == COMPLETED
 
 

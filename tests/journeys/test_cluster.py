@@ -18,10 +18,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from playwright.sync_api import Locator, Page, expect
 
 from console.cluster import LocalCluster
 from console.postgres import postgres_programs
 from console.servers import redis_programs
+from tests.web.conftest import Looked
 from vision.inspection import score_images
 from vision.saved_network import load_checkpoint
 from vision.torch_runtime import TorchRuntime
@@ -32,12 +34,10 @@ BATCH_IMAGES = 2  # small, so that a small folder keeps both workers busy
 DEADLINE_SECONDS = 120
 
 
-def inspectq(cluster: LocalCluster, *words: str | Path) -> str:
+def inspectq(cluster: LocalCluster, *words: str | Path, typed: str = "") -> str:
     """What the command prints on standard output; its standard error where it fails."""
     environment = os.environ | cluster.environment | {"INSPECTQ_BATCH_IMAGES": str(BATCH_IMAGES)}
-    done = subprocess.run(
-        [PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([PROGRAM, *words], env=environment, input=typed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"inspectq {' '.join(map(str, words))} ended with {done.returncode}:\n{done.stderr}"
     return done.stdout
 
@@ -187,6 +187,66 @@ def test_flower_keeps_its_tasks_when_it_is_started_again(cluster: LocalCluster, 
     assert set(eventually(look, bool)) >= set(tasks)
 
 
+def tab_to(page: Page, wanted: Locator) -> None:
+    """As somebody without a mouse gets there."""
+    for _ in range(80):
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"the tabulator key does not lead to {wanted}")
+
+
+def test_an_inspector_signs_in_submits_and_decides_without_a_mouse(
+    cluster: LocalCluster, folder: Path, job: str, at_desk: Looked
+) -> None:
+    password = "four words nobody guesses"
+    inspectq(cluster, "users", "add", "Ines", "--role", "inspector", "--password-stdin", typed=password)
+    page, keys = at_desk.page, at_desk.page.keyboard
+    page.goto(cluster.web_url)
+    tab_to(page, page.get_by_label("Name"))
+    keys.type("Ines")
+    tab_to(page, page.get_by_label("Password"))
+    keys.type(password)
+    keys.press("Enter")
+    tab_to(page, page.locator("summary", has_text="Inspect a folder"))
+    keys.press("Enter")
+    tab_to(page, page.get_by_label("Folder on this machine"))
+    keys.type(str(folder))
+    tab_to(page, page.get_by_label("Sample of passed images"))
+    keys.type("100")
+    keys.press("Enter")
+    expect(page.locator(".state")).to_have_text("done", timeout=DEADLINE_SECONDS * 1000)
+    made = page.url.rpartition("/")[2]
+    assert int(made) > int(job)
+    review = page.get_by_role("link", name=re.compile("Review .* images?"))
+    expect(review).to_be_visible()  # the sample is drawn a moment after the end
+    tab_to(page, review)
+    keys.press("Enter")
+    place = page.locator("[data-path]")
+    for key in "pfu":
+        expect(page.locator("[data-decide=PASS]")).to_be_enabled()
+        before = place.inner_text()
+        keys.press(key)
+        expect(place).not_to_have_text(before)
+    keys.press("z")
+    expect(place).to_have_text(before)
+    url = cluster.environment["INSPECTQ_DATABASE_URL"].replace("+psycopg", "")
+    with psycopg.connect(url) as connection:
+        query = "SELECT decision, reviewer, account, blind FROM review WHERE job_id = %s ORDER BY id"
+        rows = connection.execute(query, [int(made)]).fetchall()
+        assert [row[0] for row in rows] == ["PASS", "FAIL", "UNSURE", "UNDONE"]
+        assert {row[1:] for row in rows} == {("Ines", "Ines", True)}
+        submitted_by = connection.execute("SELECT submitted_by FROM inspection_job WHERE id = %s", [int(made)])
+        assert submitted_by.fetchone() == ("Ines",)
+    page.goto(f"{cluster.web_url}/jobs/{made}/images")
+    tab_to(page, page.locator(".shot a").first)
+    keys.press("Enter")
+    heat = page.get_by_role("button", name="Heat map")
+    expect(heat).to_be_enabled()
+    keys.press("h")
+    expect(heat).to_have_attribute("aria-pressed", "true", timeout=60_000)
+
+
 def test_the_log_of_every_process_is_kept(cluster: LocalCluster, job: str) -> None:
     logs = {path.stem for path in (cluster.folder / "logs").glob("*.log")}
-    assert logs >= {"migrate", "scheduler", "worker-1", "worker-2", "flower"}
+    assert logs >= {"migrate", "scheduler", "worker-1", "worker-2", "flower", "web"}

@@ -44,10 +44,14 @@ def serve(tmp_path: Path, sqlite_with_tables: str, engine: Engine) -> Iterator[C
     """Serves a console in a thread of this process."""
     served: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def begin(embedded: Embedded | None = None, **chosen: str) -> Console:
+    def begin(embedded: Embedded | None = None, *, login: bool = False, **chosen: object) -> Console:
         settings = Settings(home=tmp_path, database_url=sqlite_with_tables, device="cpu", **chosen)  # type: ignore[arg-type]
         config = uvicorn.Config(
-            create_app(engine, settings, embedded), port=0, log_config=None, timeout_graceful_shutdown=1
+            create_app(engine, settings, embedded, login=login),
+            port=0,
+            log_config=None,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
         listening = config.bind_socket()
