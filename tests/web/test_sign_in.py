@@ -99,8 +99,8 @@ def test_an_admin_adds_somebody_who_makes_a_token_and_changes_the_password(
     page.get_by_role("link", name="Björn Ødegård-Smith").click()
     expect(page.locator("pre.secret")).to_have_count(0)
     expect(page.get_by_text("last used about")).to_be_visible()
-    page.get_by_label("The one that holds now").fill("first given password")
-    page.get_by_label("The new one").fill(PASSWORD)
+    page.get_by_label("Current password").fill("first given password")
+    page.get_by_label("New password").fill(PASSWORD)
     page.get_by_role("button", name="Change it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
