@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OPEN = "The figures are told when everybody is through: until then nobody sees what others answered."
 _MAJORITY = (
     "Nothing is known of these images: the reference is what more than half of all answers say. Each reviewer is "
-    "judged by a crowd that they belong to, and looks better for it; the model is judged by people who may all be wrong."
+    "judged by a crowd that they belong to, and looks better for it; the model, by people who may all be wrong."
 )
 _UNSURE = "UNSURE, or REVIEW by the model, is not right, but neither a miss nor a false alarm; it counts as an answer."
 _NO_KAPPA = "There is no kappa where all answers are one and the same word: chance would agree as well."
@@ -73,9 +73,10 @@ def facts(session: Session, number: int) -> dict[str, Any]:
 
     answers = agreement_answers.answered(session, study)
     found = agreement([Judged(reference=one.reference, verdict=one.verdict, answers=one.answers) for one in answers])
-    figures = _figures(found, len(answers))
+    figures = _figures(found)
+    rows = [_answered(one, known) for one, known in zip(answers, found.references, strict=True)]
     notes = [*([_MAJORITY] if found.by_majority else []), _UNSURE, *([_NO_KAPPA] if None in _kappas(figures) else [])]
-    return {**told, "figures": figures, "answers": [_answered(one) for one in answers], "notes": notes}
+    return {**told, "figures": figures, "answers": rows, "notes": notes}
 
 
 def printed(told: Mapping[str, Any]) -> str:
@@ -125,12 +126,12 @@ def _rate(rate: Mapping[str, Any] | None, of: str) -> str:
     return f"{rate['found']} of {rate['of']} {of}: {rate['value']:.1%} ({rate['lcl']:.1%} to {rate['ucl']:.1%})"
 
 
-def _figures(found: "Agreement", images: int) -> dict[str, Any]:
+def _figures(found: "Agreement") -> dict[str, Any]:
     return {
         "reference": "majority" if found.by_majority else "given",
-        "defective": found.defective,
-        "good": found.good,
-        "without_reference": images - found.defective - found.good,
+        "defective": found.references.count(Answer.FAIL),
+        "good": found.references.count(Answer.PASS),
+        "without_reference": found.references.count(None),
         "reviewers": [
             {"reviewer": name, "repeatability": _share(one.repeatability), "kappa": one.kappa, **_judged(one.against)}
             for name, one in found.reviewers.items()
@@ -167,11 +168,11 @@ def _kappas(figures: Mapping[str, Any]) -> list[float | None]:
     ]
 
 
-def _answered(one: Answered) -> dict[str, Any]:
+def _answered(one: Answered, reference: str | None) -> dict[str, Any]:
     return {
         "path": one.path,
         "result": one.result,
-        "reference": one.reference,
+        "reference": reference,
         "verdict": one.verdict.value,
         "answers": {name: [answer.value for answer in some] for name, some in one.answers.items()},
     }

@@ -55,7 +55,7 @@ class Answered:
 def left(session: Session, study: AgreementStudy, reviewer: str) -> list[Turn]:
     """What this person has still to look at in all trials, in their order. Raises Refused for who is no reviewer."""
     if reviewer not in study.reviewers:
-        raise Refused(f"{reviewer} is not among the reviewers of study {study.id}: only its results are for them.")
+        raise Refused(f"{reviewer} is not among the reviewers of study {study.id}: they can look at its results only.")
     own = (AgreementAnswer.study_id == study.id, AgreementAnswer.reviewer == reviewer)
     query = select(AgreementAnswer.image_id, AgreementAnswer.trial).where(*own)
     done = {(image, trial) for image, trial in session.execute(query)}

@@ -63,9 +63,8 @@ class Reviewer:
 class Agreement:
     """What a study came to."""
 
-    by_majority: bool  # nothing was known: the reference is what most of the answers say
-    defective: int  # images, by the reference
-    good: int
+    by_majority: bool  # nothing was known: the reference is what more than half of the answers say
+    references: Sequence[str | None]  # by which all are judged, image by image; None: there is none
     reviewers: Mapping[str, Reviewer]
     model: Against
     all_agree: Rate  # images about which all reviewers said the same in all trials
@@ -81,8 +80,7 @@ def agreement(images: Sequence[Judged]) -> Agreement:
     unanimous = sum(len({word for some in image.answers.values() for word in some}) == 1 for image in images)
     return Agreement(
         by_majority=by_majority,
-        defective=references.count(FAIL),
-        good=references.count(PASS),
+        references=references,
         reviewers={name: _reviewer([image.answers[name] for image in images], references) for name in names},
         model=_against([[image.verdict] for image in images], references),
         all_agree=_rate_of(unanimous, len(images)),

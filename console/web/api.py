@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
+from console.agreement import facts as agreement_facts
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
 from console.results import csv_lines, plain
@@ -217,6 +218,12 @@ def get_model(context: Shared, model: Number) -> Facts:
 def get_evaluation(context: Shared, evaluation: Number) -> Facts:
     with reading(context.engine) as session:
         return evaluation_facts(evaluations.get(session, evaluation))
+
+
+@router.get("/agreements/{study}", summary="A study of agreement, as `inspectq agreement show --format json`")
+def get_agreement(context: Shared, study: Number) -> Facts:
+    with reading(context.engine) as session:
+        return agreement_facts(session, study)
 
 
 def _told(session: Session, number: int) -> Job:

@@ -15,7 +15,7 @@ from console import escapes
 from console.drift import defect_rate_words, drift_words, is_alarm
 from console.web.context import Context, Shared
 from console.web.people import Looking
-from db import checkpoints, drift, jobs, review_queue, samples, tally
+from db import agreements, checkpoints, drift, jobs, review_queue, samples, tally
 from db.engine import Session, reading, writing
 from db.errors import InspectqError
 from db.explanation import explain
@@ -216,6 +216,7 @@ def _told(context: Context, session: Session, number: int) -> dict[str, Any]:
         "likeness": drift_words(job, compared),
         "alarm": is_alarm(compared),
         "defect_rate": defect_rate_words(compared),
+        "studies": agreements.every(session, job=number),
         "review": None if is_open else review_queue.progress(session, number),
         "escapes": [] if sampled is None else escapes.words(sampled),
         "needs": [] if sampled is None or not sampled.drawn else escapes.needs(sampled),

@@ -33,7 +33,7 @@ def rates(one: Against) -> tuple[tuple[int, int] | None, ...]:
 
 def test_a_study_is_counted_as_by_hand() -> None:
     found = agreement(STUDY)
-    assert (found.by_majority, found.defective, found.good) == (False, 3, 4)
+    assert (found.by_majority, found.references) == (False, [F, F, F, P, P, P, P])
     anna, ben = found.reviewers["anna"], found.reviewers["ben"]
     assert (share(anna.repeatability), share(ben.repeatability)) == ((6, 7), (5, 7))
     assert rates(anna.against) == ((5, 7), (3, 6), (0, 8))
@@ -76,7 +76,7 @@ def test_without_a_reference_more_than_half_of_all_answers_are_it() -> None:
             image(None, P, (U, U), (U, P)),  # most are not sure
         ]
     )
-    assert (found.by_majority, found.defective, found.good) == (True, 1, 1)
+    assert (found.by_majority, found.references) == (True, [F, None, P, None])
     assert rates(found.model) == ((1, 2), (1, 1), (0, 1))
 
 

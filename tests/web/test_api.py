@@ -171,4 +171,4 @@ def test_no_request_that_the_description_allows_makes_it_fail(console: Console, 
     command += ["--max-examples", "5", "--workers", "2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Selected: 14/14" in done.stdout, done.stdout[-3000:]
+    assert "Selected: 15/15" in done.stdout, done.stdout[-3000:]
