@@ -6,10 +6,10 @@ Of a random choice half are images that did not pass, as far as there are any: a
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, insert, select
+from sqlalchemy import ColumnElement, and_, insert, select
 from sqlalchemy.orm import Session
 
 from db import audit, jobs
@@ -39,25 +39,13 @@ class NewStudy:
     reference: Mapping[str, Answer] | None = None  # what is known, by paths as a person writes them: of these images
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Candidate:
-    """An image that can be looked at."""
-
-    result: int
-    path: str
-    reference: Answer | None
-    is_suspect: bool  # known to be defective; where nothing is known, it did not pass
-
-
 def start(session: Session, new: NewStudy) -> AgreementStudy:
     """Choose the images and write the study down. Raises NotFound, and Refused where it could not work."""
     job = jobs.get(session, new.job)
     if job.state is not JobState.DONE:
         raise Refused(f"Job {job.id} is {job.state.value}: a study takes its images from a job that is done.")
     reviewers = _checked(new)
-    found = list(_readable(session, job) if new.reference is None else _referenced(session, job, new.reference))
-    chosen = _balanced(found, new.images or (DEFAULT_IMAGES if new.reference is None else len(found)))
-    _check("images that can be looked at", IMAGES, len(chosen))
+    chosen = _chosen(session, job, new)
     study = AgreementStudy(
         job_id=job.id,
         operating_point_id=job.operating_point_id,
@@ -67,11 +55,7 @@ def start(session: Session, new: NewStudy) -> AgreementStudy:
     )
     session.add(study)
     session.flush()
-    rows = [
-        {"study_id": study.id, "position": at, "result_id": one.result, "path": one.path, "reference": one.reference}
-        for at, one in enumerate(chosen)
-    ]
-    session.execute(insert(AgreementImage), rows)
+    _add_images(session, study, chosen)
     audit.record(
         session,
         actor=new.created_by,
@@ -125,38 +109,65 @@ def _check(what: str, between: tuple[int, int], number: int) -> None:
         raise Refused(f"A study takes {least} to {most} {what}, not {number}.")
 
 
-def _readable(session: Session, job: InspectionJob) -> Iterator[_Candidate]:
-    columns = (_R.id, _R.path, _R.disposition)
-    query = select(*columns).where(_R.job_id == job.id, is_newest(), _R.score.is_not(None))
-    for row in session.execute(query):
-        suspect = row.disposition != Disposition.PASS
-        yield _Candidate(result=row.id, path=row.path, reference=None, is_suspect=suspect)
+def _chosen(session: Session, job: InspectionJob, new: NewStudy) -> dict[int, Answer | None]:
+    """By verdict, in the order of their positions, what is known of the images. Raises Refused."""
+    if new.reference is None:
+        known: Mapping[int, Answer] = {}
+        chosen = _balanced(*_by_verdict(session, job), new.images or DEFAULT_IMAGES)
+    else:
+        known = _known(session, job, new.reference)
+        chosen = _balanced(*_by_reference(known), new.images or len(known))
+    _check("images that can be looked at", IMAGES, len(chosen))
+    return {result: known.get(result) for result in chosen}
 
 
-def _referenced(session: Session, job: InspectionJob, reference: Mapping[str, Answer]) -> Iterator[_Candidate]:
-    """Raises Refused where one is not among the job's readable images, or is called both good and defective."""
+def _add_images(session: Session, study: AgreementStudy, chosen: Mapping[int, Answer | None]) -> None:
+    paths = dict(session.execute(select(_R.id, _R.path).where(_R.id.in_(chosen))).all())
+    rows = [
+        {"study_id": study.id, "position": at, "result_id": result, "path": paths[result], "reference": reference}
+        for at, (result, reference) in enumerate(chosen.items())
+    ]
+    session.execute(insert(AgreementImage), rows)
+
+
+def _readable(job: InspectionJob) -> ColumnElement[bool]:
+    """Whether a verdict counts, and is on an image that can be looked at."""
+    return and_(_R.job_id == job.id, is_newest(), _R.score.is_not(None))
+
+
+def _by_verdict(session: Session, job: InspectionJob) -> tuple[list[int], list[int]]:
+    """The verdicts that are not PASS, and those that are."""
+    of_job = select(_R.id).where(_readable(job)).order_by(_R.id)
+    suspects = session.scalars(of_job.where(_R.disposition != Disposition.PASS)).all()
+    return list(suspects), list(session.scalars(of_job.where(_R.disposition == Disposition.PASS)))
+
+
+def _by_reference(known: Mapping[int, Answer]) -> tuple[list[int], list[int]]:
+    """The verdicts on images that are known to be defective, and the others."""
+    suspects = [result for result, answer in known.items() if answer is Answer.FAIL]
+    return suspects, [result for result, answer in known.items() if answer is not Answer.FAIL]
+
+
+def _known(session: Session, job: InspectionJob, reference: Mapping[str, Answer]) -> dict[int, Answer]:
+    """By verdict. Raises Refused where a path is no readable image of the job, or is called both good and defective."""
     forms = {typed: meant(typed, job.root) for typed in reference}
     wanted = sorted({form for some in forms.values() for form in some})
     results: dict[str, int] = {}
     for first in range(0, len(wanted), _ROWS_AT_ONCE):
-        some = wanted[first : first + _ROWS_AT_ONCE]
-        own = and_(_R.job_id == job.id, _R.path.in_(some), is_newest(), _R.score.is_not(None))
-        results |= dict(session.execute(select(_R.path, _R.id).where(own)).all())
-    known: dict[str, Answer] = {}
+        of_these = _R.path.in_(wanted[first : first + _ROWS_AT_ONCE])
+        results |= dict(session.execute(select(_R.path, _R.id).where(_readable(job), of_these)).all())
+    known: dict[int, Answer] = {}
     for typed, answer in reference.items():
-        path = next((form for form in forms[typed] if form in results), None)
-        if path is None:
+        result = next((results[form] for form in forms[typed] if form in results), None)
+        if result is None:
             raise Refused(f"The reference names {typed}, which is no readable image of job {job.id}: take it out.")
-        if known.setdefault(path, answer) is not answer:
-            raise Refused(f"The reference calls {path} both PASS and FAIL: say which it is.")
-    for path, answer in known.items():
-        yield _Candidate(result=results[path], path=path, reference=answer, is_suspect=answer is Answer.FAIL)
+        if known.setdefault(result, answer) is not answer:
+            raise Refused(f"The reference calls {typed} both PASS and FAIL: say which it is.")
+    return known
 
 
-def _balanced(found: Sequence[_Candidate], images: int) -> list[_Candidate]:
-    """At most so many of them in random order: half of them suspect ones, or as near to it as there are any."""
-    suspects = [one for one in found if one.is_suspect]
-    others = [one for one in found if not one.is_suspect]
+def _balanced(suspects: Sequence[int], others: Sequence[int], images: int) -> list[int]:
+    """At most so many of them in random order: half of them suspects, or as near to it as there are any."""
     of_suspects = min(len(suspects), max((images + 1) // 2, images - len(others)))
     draw = random.SystemRandom()
     chosen = draw.sample(suspects, of_suspects) + draw.sample(others, min(len(others), images - of_suspects))

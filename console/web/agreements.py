@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from console.agreement import facts
+from console.web.api import Number
 from console.web.context import Shared
 from console.web.people import Looking
 from db import agreement_answers, agreements
@@ -52,7 +53,7 @@ class Said(BaseModel):
 def start(
     context: Shared,
     looking: Looking,
-    job: int,
+    job: Number,
     reviewers: Annotated[str, Form(max_length=1100)],
     images: Annotated[int, Form()] = agreements.DEFAULT_IMAGES,
     trials: Annotated[int, Form()] = 2,
@@ -65,7 +66,7 @@ def start(
 
 
 @router.get("/agreements/{study}", response_class=HTMLResponse)
-def show(context: Shared, looking: Looking, study: int) -> HTMLResponse:
+def show(context: Shared, looking: Looking, study: Number) -> HTMLResponse:
     with reading(context.engine) as session:
         told = facts(session, study)
     own = next((one for one in told["progress"] if one["reviewer"] == looking.name), None)
@@ -76,7 +77,7 @@ def show(context: Shared, looking: Looking, study: int) -> HTMLResponse:
 
 
 @router.get("/agreements/{study}/answer", response_class=HTMLResponse)
-def show_next(context: Shared, looking: Looking, study: int) -> HTMLResponse:
+def show_next(context: Shared, looking: Looking, study: Number) -> HTMLResponse:
     with reading(context.engine) as session:
         found = agreements.get(session, study)
         left = _left(session, found, looking.name)
@@ -84,13 +85,13 @@ def show_next(context: Shared, looking: Looking, study: int) -> HTMLResponse:
 
 
 @router.post("/agreements/{study}/answer/take")
-def take(context: Shared, looking: Looking, study: int) -> Left:
+def take(context: Shared, looking: Looking, study: Number) -> Left:
     with reading(context.engine) as session:
         return _left(session, agreements.get(session, study), looking.name)
 
 
 @router.post("/agreements/{study}/answer/decide")
-def decide(context: Shared, looking: Looking, study: int, said: Said) -> Left:
+def decide(context: Shared, looking: Looking, study: Number, said: Said) -> Left:
     with writing(context.engine) as session:
         new = NewAnswer(
             study=study,

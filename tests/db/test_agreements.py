@@ -124,7 +124,7 @@ CANNOT_WORK: Sequence[tuple[dict[str, Any], str]] = (
     ({"reference": {"a": Answer.PASS}}, "images that can be looked at, not 1"),
     ({"reference": {"a": Answer.PASS, "g": Answer.PASS}}, "names g, which is no readable image of job"),
     ({"reference": {"a": Answer.PASS, "../x": Answer.PASS}}, "names ../x, which is no readable image"),
-    ({"reference": {"a": Answer.PASS, "./a": Answer.FAIL}}, "calls a both PASS and FAIL"),
+    ({"reference": {"a": Answer.PASS, "./a": Answer.FAIL}}, "calls ./a both PASS and FAIL"),
 )
 
 
