@@ -108,9 +108,8 @@ def decide(context: Shared, looking: Looking, study: Number, said: Said) -> Left
 def _left(session: Session, study: AgreementStudy, reviewer: str) -> Left:
     waiting = agreement_answers.left(session, study, reviewer)
     of = agreement_answers.turns(session, study)
-    now = [turn for turn in waiting[:_AHEAD] if turn.trial == waiting[0].trial]
     return Left(
-        images=[_look(turn, study.trials, of // study.trials) for turn in now],
+        images=[_look(turn, study.trials, of // study.trials) for turn in waiting[:_AHEAD]],
         open=len(waiting),
         decided=of - len(waiting),
     )
