@@ -29,6 +29,7 @@ _COMMANDS = {
     "models": ("console.commands.make", "models", "List, show, approve and retire models."),
     "threshold": ("console.commands.sign_off", "threshold", "Propose, approve and show the limits of a model."),
     "study": ("console.commands.study", "study", "Does a model give the same verdicts again?"),
+    "agreement": ("console.commands.agreement", "agreement", "Do reviewers agree, and does the model?"),
     "scan": ("console.commands.inspect", "scan", "Inspect every image below a folder."),
     "jobs": ("console.commands.inspect", "jobs_group", "List, show, cancel and retry jobs."),
     "results": ("console.commands.inspect", "show_results", "The verdicts of a job."),

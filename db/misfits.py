@@ -19,6 +19,8 @@ WORDS = {
     "job_drift": "job comparison",
     "review": "review",
     "sample_draw": "sample",
+    "agreement_study": "agreement study",
+    "agreement_answer": "agreement answer",
     "training_image": "list of training images of data set",
 }
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from console import hashing
-from console.web.context import Context, Shared
+from console.web.context import Context, Number, Shared
 from console.web.people import AdministeringInPerson, InPerson, NotAllowed, Person
 from db import people, sign_ins
 from db.engine import Session, reading, writing
@@ -63,7 +63,7 @@ def add_token(
 
 
 @router.post("/tokens/{token}/revoke")
-def revoke_token(context: Shared, looking: InPerson, token: int) -> Response:
+def revoke_token(context: Shared, looking: InPerson, token: Number) -> Response:
     with writing(context.engine) as session:
         row = sign_ins.get_token(session, token)
         if row.user_id != looking.user and not looking.may(Role.ADMIN):
@@ -102,7 +102,7 @@ def add_person(
 def change_person(
     context: Shared,
     looking: AdministeringInPerson,
-    user: int,
+    user: Number,
     role: Annotated[Role | None, Form()] = None,
     active: Annotated[bool | None, Form()] = None,
     password: Annotated[str, Form(max_length=hashing.LONGEST)] = "",

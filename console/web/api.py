@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Security
-from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 
+from console.agreement import facts as agreement_facts
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
 from console.results import csv_lines, plain
 from console.web.api_words import Decision, Facts, Job, Jobs, Me, Problem, Results, Submission
-from console.web.context import Context, Shared
+from console.web.context import Context, Number, Shared
 from console.web.jobs import inspect
 from console.web.people import Inspecting, Looking
 from db import checkpoints, evaluations, gallery, jobs, lineage, operating_points, resting, results, reviews, tally
@@ -31,7 +31,6 @@ from scheduler.submission import submit
 from vision.runtimes import name_of
 
 MOST = 500  # elements of a page
-Number = Annotated[int, InPath(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Elements at most.")]
 
 
@@ -228,6 +227,12 @@ def get_model(context: Shared, model: Number) -> Facts:
 def get_evaluation(context: Shared, evaluation: Number) -> Facts:
     with reading(context.engine) as session:
         return evaluation_facts(evaluations.get(session, evaluation))
+
+
+@router.get("/agreements/{study}", summary="A study of agreement, as `inspectq agreement show --format json`")
+def get_agreement(context: Shared, study: Number) -> Facts:
+    with reading(context.engine) as session:
+        return agreement_facts(session, study)
 
 
 def _told(session: Session, number: int) -> Job:

@@ -1,11 +1,11 @@
 """What do all pages share: the database, the settings, what inspects, the pictures, and how a page is drawn?"""
 
+import pathlib
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
@@ -19,7 +19,7 @@ from console.web.pictures import Pictures
 from db.engine import Engine
 from db.settings import Settings
 
-_HERE = Path(__file__).parent
+_HERE = pathlib.Path(__file__).parent
 STATIC = _HERE / "static"
 
 
@@ -60,6 +60,8 @@ def _unseen(request: Request) -> Context:
 def _seen(request: Request, looking: Looking) -> Context:
     return replace(_unseen(request), looking=looking)
 
+
+Number = Annotated[int, Path(ge=1, lt=2**63)]  # what a database can number
 
 # Whoever uses the first has said who they are; the second is for what a stranger may ask.
 Shared = Annotated[Context, Depends(_seen)]

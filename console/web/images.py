@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from pydantic import BaseModel
 
 from console.report.thumbnails import explanation
-from console.web.context import Context, Shared
+from console.web.context import Context, Number, Shared
 from console.web.people import Inspecting
 from console.web.pictures import NoPicture
 from db import gallery, jobs, results, reviews
@@ -61,7 +61,7 @@ def _number(text: str) -> float | None:
 
 @router.get("/jobs/{job}/images", response_class=HTMLResponse)
 def show_gallery(
-    context: Shared, request: Request, job: int, chosen: Annotated[Filter, Query()], after: str | None = None
+    context: Shared, request: Request, job: Number, chosen: Annotated[Filter, Query()], after: str | None = None
 ) -> HTMLResponse:
     """The gallery; for htmx only the images, to be put in place of those that are there, or behind them."""
     with reading(context.engine) as session:
@@ -76,7 +76,7 @@ def show_gallery(
 
 
 @router.get("/images/{result}", response_class=HTMLResponse)
-def show_image(context: Shared, result: int) -> HTMLResponse:
+def show_image(context: Shared, result: Number) -> HTMLResponse:
     with reading(context.engine) as session:
         row, job = _found(session, result)
         decided = reviews.of_image(session, job.id, row.path)
@@ -98,7 +98,7 @@ def show_image(context: Shared, result: int) -> HTMLResponse:
 def decide(
     context: Shared,
     looking: Inspecting,
-    result: int,
+    result: Number,
     decision: Annotated[ReviewDecision, Form()],
     seen: Annotated[str, Form()] = "",
     reason_code: Annotated[str, Form(max_length=50)] = "",
@@ -120,17 +120,17 @@ def decide(
 
 
 @router.get("/images/{result}/small.jpg")
-def small_picture(context: Shared, result: int) -> Response:
+def small_picture(context: Shared, result: Number) -> Response:
     return _picture(context, result, full=False)
 
 
 @router.get("/images/{result}/full.jpg")
-def full_picture(context: Shared, result: int) -> Response:
+def full_picture(context: Shared, result: Number) -> Response:
     return _picture(context, result, full=True)
 
 
 @router.get("/images/{result}/heat.png")
-def heat(context: Shared, result: int) -> Response:
+def heat(context: Shared, result: Number) -> Response:
     """Where the very model of the verdict saw a defect, to be laid over the picture or its tile."""
     with reading(context.engine) as session:
         row, job = _found(session, result)

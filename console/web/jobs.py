@@ -14,9 +14,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from console import escapes
 from console.drift import defect_rate_words, drift_words, is_alarm
-from console.web.context import Context, Shared
+from console.web.context import Context, Number, Shared
 from console.web.people import Inspecting
-from db import checkpoints, drift, jobs, review_queue, samples, tally
+from db import agreements, checkpoints, drift, jobs, review_queue, samples, tally
 from db.engine import Session, reading, writing
 from db.errors import InspectqError
 from db.explanation import explain
@@ -114,13 +114,13 @@ def submit_job(
 
 
 @router.get("/jobs/{job}", response_class=HTMLResponse)
-def show_job(context: Shared, job: int) -> HTMLResponse:
+def show_job(context: Shared, job: Number) -> HTMLResponse:
     with reading(context.engine) as session:
         return context.page("job.html.j2", **_told(context, session, job))
 
 
 @router.get("/jobs/{job}/live", response_class=EventSourceResponse)
-async def follow_job(context: Shared, job: int) -> AsyncIterable[ServerSentEvent]:
+async def follow_job(context: Shared, job: Number) -> AsyncIterable[ServerSentEvent]:
     """How far an open job is, each time that has changed; then that it has ended."""
 
     def line() -> tuple[str, bool]:
@@ -142,7 +142,7 @@ async def follow_job(context: Shared, job: int) -> AsyncIterable[ServerSentEvent
 
 
 @router.get("/jobs/{job}/scores")
-def scores(context: Shared, job: int) -> JSONResponse:
+def scores(context: Shared, job: Number) -> JSONResponse:
     """How many images have a score in each thousandth, and the limits."""
     with reading(context.engine) as session:
         found = jobs.get(session, job)
@@ -154,14 +154,14 @@ def scores(context: Shared, job: int) -> JSONResponse:
 
 
 @router.post("/jobs/{job}/cancel")
-def cancel(context: Shared, looking: Inspecting, job: int) -> Response:
+def cancel(context: Shared, looking: Inspecting, job: Number) -> Response:
     with writing(context.engine) as session:
         jobs.cancel(session, job, actor=looking.account)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
 
 
 @router.post("/jobs/{job}/retry")
-def retry(context: Shared, looking: Inspecting, job: int) -> Response:
+def retry(context: Shared, looking: Inspecting, job: Number) -> Response:
     with writing(context.engine) as session:
         interrupted = context.embedded is not None and jobs.get(session, job).state in OPEN_JOBS
         if not interrupted:
@@ -172,7 +172,7 @@ def retry(context: Shared, looking: Inspecting, job: int) -> Response:
 
 @router.post("/jobs/{job}/sample")
 def draw_sample(
-    context: Shared, looking: Inspecting, job: int, images: Annotated[int, Form(ge=1, le=1_000_000)]
+    context: Shared, looking: Inspecting, job: Number, images: Annotated[int, Form(ge=1, le=1_000_000)]
 ) -> Response:
     with writing(context.engine) as session:
         samples.draw(session, jobs.get(session, job), images=images, drawn_by=looking.account)
@@ -219,6 +219,7 @@ def _told(context: Context, session: Session, number: int) -> dict[str, Any]:
         "alarm": is_alarm(compared),
         "is_settling": compared is None and _has_just_ended(job),
         "defect_rate": defect_rate_words(compared),
+        "studies": agreements.every(session, job=number),
         "review": None if is_open else review_queue.progress(session, number),
         "escapes": [] if sampled is None else escapes.words(sampled),
         "needs": [] if sampled is None or not sampled.drawn else escapes.needs(sampled),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from console.web.context import Context, Shared
+from console.web.context import Context, Number, Shared
 from console.web.people import Approving
 from db import checkpoints, evaluations, operating_points
 from db.engine import Session, reading, writing
@@ -33,13 +33,13 @@ def list_models(context: Shared) -> HTMLResponse:
 
 
 @router.get("/models/{model}", response_class=HTMLResponse)
-def show_model(context: Shared, model: int) -> HTMLResponse:
+def show_model(context: Shared, model: Number) -> HTMLResponse:
     with reading(context.engine) as session:
         return _page(context, session, model)
 
 
 @router.post("/models/{model}/status")
-def set_status(context: Shared, looking: Approving, model: int, status: Annotated[ModelStatus, Form()]) -> Response:
+def set_status(context: Shared, looking: Approving, model: Number, status: Annotated[ModelStatus, Form()]) -> Response:
     if status is ModelStatus.CANDIDATE:
         raise Refused("A model is approved or retired; nobody makes it a candidate again.")
     with writing(context.engine) as session:
@@ -51,7 +51,7 @@ def set_status(context: Shared, looking: Approving, model: int, status: Annotate
 def propose(
     context: Shared,
     looking: Approving,
-    model: int,
+    model: Number,
     max_miss_percent: Annotated[float | None, Form(gt=0, lt=100)] = None,
     max_false_alarm_percent: Annotated[float | None, Form(gt=0, lt=100)] = None,
     max_review_percent: Annotated[float | None, Form(gt=0, lt=100)] = None,
@@ -82,7 +82,7 @@ def propose(
 def approve(
     context: Shared,
     looking: Approving,
-    point: int,
+    point: Number,
     reason: Annotated[str, Form(max_length=2000)],
 ) -> Response:
     with writing(context.engine) as session:
@@ -93,21 +93,21 @@ def approve(
 
 
 @router.get("/jobs/{job}/report", response_class=HTMLResponse)
-def job_report(context: Shared, job: int) -> HTMLResponse:
+def job_report(context: Shared, job: Number) -> HTMLResponse:
     from console.report.job import job_page  # loads matplotlib, as do the others
 
     return HTMLResponse(job_page(context.engine, job, made_at=datetime.now(UTC)), headers=_REPORT)
 
 
 @router.get("/evaluations/{evaluation}/report", response_class=HTMLResponse)
-def evaluation_report(context: Shared, evaluation: int) -> HTMLResponse:
+def evaluation_report(context: Shared, evaluation: Number) -> HTMLResponse:
     from console.report.evaluation import evaluation_page
 
     return HTMLResponse(evaluation_page(context.engine, evaluation, made_at=datetime.now(UTC)), headers=_REPORT)
 
 
 @router.get("/operating-points/{point}/report", response_class=HTMLResponse)
-def limits_report(context: Shared, point: int) -> HTMLResponse:
+def limits_report(context: Shared, point: Number) -> HTMLResponse:
     from console.report.limits import limits_page
 
     return HTMLResponse(limits_page(context.engine, point, made_at=datetime.now(UTC)), headers=_REPORT)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
-from console.web.context import Shared
+from console.web.context import Number, Shared
 from console.web.people import Inspecting, Person
 from db import jobs, review_leases, review_queue, reviews
 from db.engine import Session, reading, writing
@@ -47,20 +47,20 @@ class Decision(BaseModel):
 
 
 @router.get("", response_class=HTMLResponse)
-def show(context: Shared, looking: Inspecting, job: int) -> HTMLResponse:
+def show(context: Shared, looking: Inspecting, job: Number) -> HTMLResponse:
     with reading(context.engine) as session:
         found = jobs.get(session, job)
         return context.page("review.html.j2", job=found, progress=review_queue.progress(session, job))
 
 
 @router.post("/take")
-def take(context: Shared, looking: Inspecting, job: int) -> Left:
+def take(context: Shared, looking: Inspecting, job: Number) -> Left:
     with writing(context.engine) as session:
         return _left(session, looking, job)
 
 
 @router.post("/decide")
-def decide(context: Shared, looking: Inspecting, job: int, said: Decision) -> Left:
+def decide(context: Shared, looking: Inspecting, job: Number, said: Decision) -> Left:
     with writing(context.engine) as session:
         new = NewReview(
             job=job,
@@ -78,7 +78,7 @@ def decide(context: Shared, looking: Inspecting, job: int, said: Decision) -> Le
 
 
 @router.post("/undo")
-def undo(context: Shared, looking: Inspecting, job: int) -> Left:
+def undo(context: Shared, looking: Inspecting, job: Number) -> Left:
     """Take this person's last decision back; its image comes first."""
     with writing(context.engine) as session:
         path = reviews.undo(session, job, reviewer=looking.name, account=looking.account).path
@@ -88,13 +88,13 @@ def undo(context: Shared, looking: Inspecting, job: int) -> Left:
 
 
 @router.post("/leave", status_code=204)
-def leave(context: Shared, looking: Inspecting, job: int) -> None:
+def leave(context: Shared, looking: Inspecting, job: Number) -> None:
     """Others may have what this person has not decided about."""
     with writing(context.engine) as session:
         review_leases.let_go(session, job, looking.name)
 
 
-def _left(session: Session, looking: Person, job: int, *, more: int = 0) -> Left:
+def _left(session: Session, looking: Person, job: Number, *, more: int = 0) -> Left:
     waiting = review_queue.take(session, job, looking.name, images=AHEAD + more)
     counted = review_queue.progress(session, job)
     return Left(

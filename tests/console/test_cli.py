@@ -25,6 +25,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "pyarrow", "celery", "
         ["results", "1"],
         ["models", "list"],
         ["trace", "1", "a"],
+        ["agreement", "list"],
         ["audit", "verify"],
     ],
     ids=" ".join,

@@ -74,4 +74,5 @@ def test_an_error_is_a_sentence_for_whoever_asks(console: Console) -> None:
     assert headers["content-type"].startswith("text/html")
     assert "There is no job 99." in body
     assert json.loads(asked(console, "GET", "/jobs/99")[2])["detail"].startswith("There is no job 99.")
-    assert asked(console, "GET", "/jobs/nine", Accept="text/html")[0] == 422
+    for number in ("nine", "0", str(2**63)):
+        assert asked(console, "GET", f"/jobs/{number}", Accept="text/html")[0] == 422

@@ -33,6 +33,7 @@ MAY = {
     "POST /people": Role.ADMIN,
     "POST /people/{user}": Role.ADMIN,
     "GET /jobs/{job}/review": Role.INSPECTOR,
+    "GET /agreements/{study}/answer": Role.INSPECTOR,
     "POST /models/{model}/status": Role.APPROVER,
     "POST /models/{model}/limits": Role.APPROVER,
     "POST /operating-points/{point}/approve": Role.APPROVER,

@@ -1,10 +1,11 @@
-// One image after the other. A decision is one key, and is sent at once; the next picture is loaded already.
+// One image after the other. A decision is one key, and is sent at once; the next picture is loaded already. The page
+// says where to, and has an undo and a reason or has not.
 "use strict";
 
 const page = document.querySelector("[data-review]");
 const address = page.dataset.review;
 const find = (name) => page.querySelector(`[data-${name}]`);
-const [picture, path, problem, done, reason] = ["picture", "path", "problem", "done", "reason"].map(find);
+const [picture, path, problem, done, reason, undo] = ["picture", "path", "problem", "done", "reason", "undo"].map(find);
 const viewer = page.querySelector("[data-viewer]");
 const loaded = new Map(); // by verdict: the pictures of those that come next
 let waiting = [];
@@ -24,7 +25,7 @@ async function ask(what, body) {
     });
     const said = await answer.json();
     if (!answer.ok) throw new Error(said.detail);
-    problem.hidden = true;
+    if (what !== "take") problem.hidden = true; // what was refused stays to be read while the next image is asked for
     show(said);
   } catch (error) {
     problem.textContent = error instanceof TypeError ? "The server does not answer. Nothing was saved; try again." : error.message;
@@ -43,7 +44,7 @@ function show(said) {
   const [now, ...next] = waiting;
   done.hidden = Boolean(now);
   picture.hidden = !now;
-  path.textContent = now ? now.path : "";
+  path.textContent = now ? (now.name ?? now.path) : "";
   for (const image of next) {
     if (loaded.has(image.result)) continue;
     const ahead = new Image();
@@ -55,23 +56,26 @@ function show(said) {
   if (now && picture.dataset.result !== String(now.result)) {
     picture.dataset.result = now.result;
     picture.src = source(now);
-    picture.alt = `The photograph to decide about: ${now.path}`;
-    reason.value = "";
+    picture.alt = `The photograph to decide about: ${path.textContent}`;
+    if (reason) reason.value = "";
     viewer.dispatchEvent(new Event("viewer:new"));
   }
 }
 
 function decide(decision) {
   const [now] = waiting;
-  if (now) ask("decide", { path: now.path, decision, seen: now.seen, reason_code: reason.value.trim() || null });
+  if (now) ask("decide", { ...now, decision, reason_code: reason?.value.trim() || null });
 }
 
-const keys = { p: () => decide("PASS"), f: () => decide("FAIL"), u: () => decide("UNSURE"), z: () => ask("undo") };
+const keys = { p: () => decide("PASS"), f: () => decide("FAIL"), u: () => decide("UNSURE") };
+if (undo) {
+  keys.z = () => ask("undo");
+  undo.addEventListener("click", keys.z);
+}
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, select, textarea")) return;
   const act = keys[event.key.toLowerCase()];
   if (act) { event.preventDefault(); act(); }
 });
 for (const button of page.querySelectorAll("[data-decide]")) button.addEventListener("click", () => decide(button.dataset.decide));
-page.querySelector("[data-undo]").addEventListener("click", () => ask("undo"));
 ask("take");
