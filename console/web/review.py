@@ -94,7 +94,7 @@ def leave(context: Shared, looking: Inspecting, job: Number) -> None:
         review_leases.let_go(session, job, looking.name)
 
 
-def _left(session: Session, looking: Person, job: Number, *, more: int = 0) -> Left:
+def _left(session: Session, looking: Person, job: int, *, more: int = 0) -> Left:
     waiting = review_queue.take(session, job, looking.name, images=AHEAD + more)
     counted = review_queue.progress(session, job)
     return Left(
