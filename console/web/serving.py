@@ -11,6 +11,8 @@ from console.web.embedded import Embedded
 from db.engine import Engine
 from db.errors import SettingInvalid
 from db.settings import Settings
+from scheduler.receivers import receivers
+from scheduler.webhooks import Delivering
 
 _END_SECONDS = 2  # a page that follows a job is not waited for longer
 
@@ -25,6 +27,9 @@ def serve(engine: Engine, settings: Settings, say: Callable[[str], None]) -> Non
         )
     with ExitStack() as stack:
         embedded = None if settings.broker_url else stack.enter_context(Embedded())
+        to = receivers(settings)
+        if embedded is not None and to is not None:  # elsewhere the leading scheduler does
+            stack.enter_context(Delivering(engine, to, lambda: True))
         app = create_app(engine, settings, embedded)
         say(f"The console: http://{address}:{settings.web_port}/  (Ctrl-C ends it)")
         uvicorn.run(
