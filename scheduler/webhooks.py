@@ -14,6 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from db import jobs, tally, webhooks
@@ -146,7 +147,9 @@ def _tried(url: str, message: Message, to: Receivers) -> _Outcome:
 
     try:
         to.check(url)  # the hosts may be others than when the job was submitted
-        status = asyncio.run(_post(url, message.body, headers(message, to.key, int(time.time()))))
+        sent = _post(url, message.body, headers(message, to.key, int(time.time())))
+        with ThreadPoolExecutor(1) as thread:  # whoever calls may have a loop of their own, beside which none begins
+            status = thread.submit(asyncio.run, sent).result()
     except Refused as refused:
         return _Outcome(problem=str(refused))
     except TimeoutError:
