@@ -22,6 +22,8 @@ from db.models import Disposition, InspectionJob, JobState, Webhook
 from db.settings import Settings
 from db.webhooks import Due
 from scheduler import webhooks as delivery
+from scheduler.loop import Scheduler
+from scheduler.planning import PlanningBounds
 from scheduler.receivers import Receivers, receivers
 from scheduler.submission import Submission, submit
 from scheduler.webhooks import LONGEST_PAUSE, MOST_ATTEMPTS, Delivering, Message, deliver, headers, pause
@@ -281,3 +283,23 @@ def test_a_thread_delivers_while_its_scheduler_leads_and_goes_on_after_a_fault_o
     with Delivering(engine, to, lambda: True, look_seconds=0.01):
         assert receiver.was_asked.wait(30)
     assert failed.is_set()
+
+
+def test_the_leading_scheduler_delivers(engine: Engine, receiver: Receiver, to: Receivers) -> None:
+    ended(engine, receiver.url)
+    stop = threading.Event()
+    scheduler = Scheduler(
+        engine,
+        publish=lambda _: None,
+        held=set,
+        window=1,
+        max_attempts=1,
+        storage_patience=60,
+        bounds=PlanningBounds(),
+        receivers=to,
+    )
+    thread = threading.Thread(target=scheduler.run, args=("s@here", stop))
+    thread.start()
+    assert receiver.was_asked.wait(30)
+    stop.set()
+    thread.join(30)

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from playwright.sync_api import expect
 
-from db import jobs
+from console.web.serving import serve
+from db import jobs, webhooks
 from db.engine import Engine, writing
 from scheduler.receivers import receivers
 from scheduler.webhooks import deliver
 from tests.console.conftest import draw
 from tests.receiver import SECRET, Receiver, receiving
+from tests.rows import add_job
 from tests.web.conftest import Console, Looked
 
 
@@ -98,3 +101,15 @@ def test_where_nobody_may_be_told_nobody_is_asked_for(console: Console, at_desk:
     at_desk.page.goto(console.url)
     expect(at_desk.page.get_by_label("Folder on this machine")).to_be_visible()
     expect(at_desk.page.get_by_label("Tell of the end")).to_have_count(0)
+
+
+def test_a_console_that_inspects_by_itself_delivers_too(
+    telling: Console, engine: Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = add_job(engine, [["a.png"]])
+    with writing(engine) as session:
+        webhooks.add(session, job, receiver.url)
+        jobs.cancel(session, job, actor="anna")
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: receiver.was_asked.wait(30))
+    serve(engine, telling.settings, lambda _: None)
+    assert [asked.headers["webhook-id"].startswith(f"job-{job}-") for asked in receiver.asked] == [True]
