@@ -154,8 +154,8 @@ def _tried(url: str, message: Message, to: Receivers) -> _Outcome:
         return _Outcome(problem=str(refused))
     except TimeoutError:
         return _Outcome(problem=f"It did not answer within {ANSWER_SECONDS:g} seconds.")
-    except httpx.HTTPError as error:
-        return _Outcome(problem=f"It could not be reached ({error or type(error).__name__}).")
+    except (httpx.HTTPError, OSError) as error:  # or the certificates that SSL_CERT_FILE names
+        return _Outcome(problem=f"It could not be reached ({str(error) or type(error).__name__}).")
     if 200 <= status < 300:
         return _Outcome()
     if 300 <= status < 400:

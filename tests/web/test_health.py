@@ -1,5 +1,6 @@
 """Do the page and the figures say what the database holds, and is a database that is away told?"""
 
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -69,6 +70,13 @@ def test_what_only_grows_is_a_counter_and_what_a_retry_forgets_is_none(console: 
         jobs.retry(session, job, actor="anna")
     found = figures(console)
     assert [found[name, ""] for name in counted] == [1, 3, 0]
+
+
+def test_the_readme_lists_every_figure(console: Console, repository_root: Path) -> None:
+    text = (repository_root / "README.md").read_text(encoding="utf-8")
+    paragraph = text[text.index("`/metrics` counts up") :].partition("\n\n")[0]
+    told = re.findall(r"^# TYPE (\S+)", got(f"{console.url}/metrics")[1], flags=re.MULTILINE)
+    assert set(re.findall(r"`(inspectq_[a-z_]+)`", paragraph)) == set(told) - {"inspectq_info"}
 
 
 def test_the_page_names_services_and_what_waits(
