@@ -5,7 +5,7 @@ from rich.table import Table
 from console.terminal import err, say
 from vision.stages import images_read, seconds_by_stage
 
-_MEANING = {
+MEANING = {
     "read": "opening the file, and its bytes",
     "hash": "their sha256",
     "decode": "JPEG or PNG to pixels",
@@ -26,5 +26,5 @@ def say_profile() -> None:
     for column in table.columns[1:4]:
         column.justify = "right"
     for name, spent in seconds.items():
-        table.add_row(name, f"{spent:.2f}", f"{1000 * spent / images:.2f}", f"{spent / total:.0%}", _MEANING[name])
+        table.add_row(name, f"{spent:.2f}", f"{1000 * spent / images:.2f}", f"{spent / total:.0%}", MEANING[name])
     err.print(table)

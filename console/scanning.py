@@ -26,6 +26,8 @@ from db.settings import Settings
 from scheduler.comparing import compare_finished
 from scheduler.loop import TICK_SECONDS, Scheduler
 from scheduler.planning import PlanningBounds
+from scheduler.receivers import Receivers, receivers
+from scheduler.webhooks import deliver
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,17 @@ def inspect_here(engine: Engine, settings: Settings, job: int) -> ExitCode:
                 log.info(inspector.inspect(message.batch, message.attempt, bar.advance))
                 ticking.wake()
     _compare(engine)
+    _tell(engine, receivers(settings))
     return conclude(engine, job)
+
+
+def _tell(engine: Engine, to: Receivers | None) -> None:
+    """Whoever wants to know of an end. What does not arrive at once `inspectq web` sends again, or the next scan."""
+    try:
+        while to is not None and deliver(engine, to):
+            pass
+    except ServiceAway as error:
+        log.warning("nobody is told of an end: %s", error)
 
 
 def _compare(engine: Engine) -> None:

@@ -381,11 +381,12 @@ def take_back_expired(session: Session) -> int:
             _lease_is_over(),
             _has_active_job(),
         )
-        .values(_failed_it(_LEASE_IS_OVER)),
+        .values(_expired()),
     )
 
 
-_LEASE_IS_OVER = "its worker stopped renewing the lease"
+def _expired() -> dict[str, object]:
+    return {**_failed_it("its worker stopped renewing the lease"), "expiries": Batch.expiries + 1}
 
 
 def _lease_is_over() -> ColumnElement[bool]:
@@ -506,7 +507,7 @@ def any_held(session: Session, job: int) -> bool:
     """
     session.execute(select(Batch.id).where(Batch.job_id == job, in_state(*OPEN_BATCHES)).with_for_update())
     running = (Batch.job_id == job, Batch.state == BatchState.RUNNING)
-    given_up = update(Batch).where(*running, _lease_is_over()).values(_failed_it(_LEASE_IS_OVER))
+    given_up = update(Batch).where(*running, _lease_is_over()).values(_expired())
     session.execute(given_up.execution_options(synchronize_session=False))
     return session.scalar(select(Batch.id).where(*running).limit(1)) is not None
 

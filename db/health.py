@@ -47,6 +47,15 @@ class Trouble:
     note: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """How often batches were not done at once. Sums over all there ever were."""
+
+    retries: int  # attempts beyond the first, waits for storage among them; only ever grows
+    faults: int  # attempts that failed a batch; forgotten where a failed job goes on
+    expiries: int  # of leases, whose worker had stopped renewing them; only ever grows
+
+
 def services(session: Session) -> Sequence[Service]:
     """Those that were seen at all, the living ones first."""
     row = ServiceHeartbeat
@@ -91,11 +100,10 @@ def jobs_by_state(session: Session) -> dict[JobState, int]:
     return {state: counted.get(state, 0) for state in JobState}
 
 
-def faults(session: Session) -> int:
-    """Attempts at batches that failed them: leases that ran out, processes that died, devices that failed."""
-    return int(session.scalar(select(func.coalesce(func.sum(Batch.faults), 0))) or 0)
-
-
-def retries(session: Session) -> int:
-    """Attempts at batches beyond their first, waits for storage among them."""
-    return int(session.scalar(select(func.coalesce(func.sum(Batch.attempt - 1), 0))) or 0)
+def attempts(session: Session) -> Attempts:
+    """In one walk through all batches."""
+    retries, faults, expiries = (
+        func.coalesce(func.sum(one), 0) for one in (Batch.attempt - 1, Batch.faults, Batch.expiries)
+    )
+    row = session.execute(select(retries, faults, expiries)).one()
+    return Attempts(retries=int(row[0]), faults=int(row[1]), expiries=int(row[2]))

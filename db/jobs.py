@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, column, func, select, table, update
 from sqlalchemy.orm import Session, joinedload
 
-from db import audit, batches, operating_points, results
+from db import audit, batches, operating_points, results, webhooks
 from db.audit import SYSTEM
 from db.clock import database_now
 from db.engine import rows_changed
@@ -191,6 +191,7 @@ def finish(session: Session, job: int) -> bool:
         .values(state=JobState.DONE, finished_at=database_now()),
     )
     if ended == 1:
+        webhooks.job_ended(session, job)
         audit.record(session, actor=SYSTEM, action="job.done", subject=f"job:{job}", **counted.to_dict())
     return ended == 1
 
@@ -212,6 +213,7 @@ def cancel(session: Session, job: int, *, actor: str) -> Ledger:
         state = get(session, job).state.value
         raise Refused(f"Job {job} is {state} already; only an open or a failed job can be cancelled.")
     batches.cancel(session, job)
+    webhooks.job_ended(session, job)
     counted = ledger(session, job)
     audit.record(session, actor=actor, action="job.cancel", subject=f"job:{job}", **counted.to_dict())
     return counted
@@ -236,6 +238,7 @@ def fail(session: Session, job: int, reason: str, *, planner_token: str | None =
         ),
     )
     if moved == 1:
+        webhooks.job_ended(session, job)
         counted = ledger(session, job).to_dict()
         audit.record(session, actor=SYSTEM, action="job.failed", subject=f"job:{job}", reason=reason, **counted)
     return moved == 1

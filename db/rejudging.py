@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Insert, Select, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db import audit, batches, jobs, results
+from db import audit, batches, jobs, results, webhooks
 from db.clock import database_now
 from db.engine import rows_changed
 from db.errors import Refused
@@ -90,6 +90,7 @@ def rejudge(session: Session, job: InspectionJob, point: OperatingPoint, *, acto
     session.execute(_insertion(job, point, revision))
     new = results.sealed(results.of_revision(session, job.id, revision))
     flipped = session.scalar(select(func.count()).select_from(_flips(job.id, revision).subquery())) or 0
+    webhooks.job_ended(session, job.id)  # its ledger is another
     audit.record(
         session,
         actor=actor,

@@ -6,7 +6,9 @@ checked against this class by tests/test_readme.py.
 A setting with `repr=False` holds a password: it is never printed, not even where it is wrong.
 """
 
+import base64
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,9 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.errors import SettingInvalid
+
+_KEY_PREFIX = "whsec_"
+_SHORTEST_KEY = 24  # bytes, as the specification of webhooks has it: whoever guesses it can tell anything
 
 
 class Settings(BaseSettings):
@@ -107,6 +112,17 @@ class Settings(BaseSettings):
     flower_state: str = Field(
         "", description="File in which Flower keeps its tasks across restarts. Empty: in memory only."
     )
+    webhook_secret: str = Field(
+        "",
+        repr=False,
+        description="Signs what is told of a job's end: `whsec_` and base64, or plain text; 24 bytes or more. "
+        "Empty: nobody is told.",
+    )
+    webhook_hosts: str = Field(
+        "",
+        description="Hosts, separated by commas, that may be told of a job's end; with the port (`host:8443`) where it "
+        "is not the usual one. Empty: nobody is told.",
+    )
 
     @field_validator("broker_url")
     @classmethod
@@ -124,6 +140,29 @@ class Settings(BaseSettings):
         if not readable or "@" in parts.path + parts.query + parts.fragment or parts.netloc.count("@") > 1:
             raise ValueError("a password in it has to be percent-encoded, and a port to be a number")
         return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_long_enough(cls, secret: str) -> str:
+        if secret and len(_key(secret)) < _SHORTEST_KEY:
+            raise ValueError(f"it is shorter than {_SHORTEST_KEY} bytes. One way to make one: openssl rand -base64 32")
+        return secret
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: str) -> str:
+        _hosts(hosts)
+        return hosts
+
+    @property
+    def webhook_key(self) -> bytes:
+        """What signs; empty where nobody may be told."""
+        return _key(self.webhook_secret)
+
+    @property
+    def webhook_receivers(self) -> frozenset[tuple[str, int | None]]:
+        """The hosts that may be told, in small letters, and each one's port; None: the usual one."""
+        return _hosts(self.webhook_hosts)
 
     @property
     def home_folder(self) -> Path:
@@ -145,6 +184,28 @@ class Settings(BaseSettings):
     def effective_database_url(self) -> str:
         """The database that is used: the one given, or the embedded one."""
         return self.database_url or f"sqlite:///{self.home_folder / 'inspectq.db'}"
+
+
+def _key(secret: str) -> bytes:
+    """As https://www.standardwebhooks.com has it: base64 behind its prefix. Plain text is its own bytes."""
+    if not secret.startswith(_KEY_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_KEY_PREFIX), validate=True)
+    except ValueError:
+        raise ValueError(f"behind {_KEY_PREFIX} it is no base64") from None
+
+
+def _hosts(named: str) -> frozenset[tuple[str, int | None]]:
+    return frozenset(_host(one) for one in map(str.strip, named.split(",")) if one)
+
+
+def _host(named: str) -> tuple[str, int | None]:
+    with suppress(ValueError):  # a port that is no number
+        parts = urlsplit(f"//{named}")
+        if parts.hostname and parts.netloc == named and named.isascii() and "@" not in named:
+            return parts.hostname, parts.port
+    raise ValueError(f"{named} is neither a host (mes.example.com) nor one with its port (mes.example.com:8443)")
 
 
 @cache

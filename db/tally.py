@@ -48,6 +48,12 @@ def of_ended(session: Session) -> Ledger:
     return Ledger(**{field.name: sum(getattr(one, field.name) for one in ledgers) for field in fields(Ledger)})
 
 
+def end(session: Session, job: int) -> AuditEvent:
+    """The newest event that tells where the images of this job, which has ended, are."""
+    own = (AuditEvent.subject == f"job:{job}", AuditEvent.action.in_(_TELLING))
+    return session.scalars(select(AuditEvent).where(*own).order_by(AuditEvent.id.desc()).limit(1)).one()
+
+
 def _open(job: InspectionJob, settled: int, planned: int, lately: int, now: datetime | None) -> Tally:
     age = (now - job.submitted_at).total_seconds() if now else 0.0
     rate = lately / min(age, _RATE_SECONDS) if lately and age > 0 else None

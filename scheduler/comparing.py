@@ -6,9 +6,7 @@ leaves a job that is found again.
 """
 
 import logging
-import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from db import drift, evaluations, jobs, results, samples
@@ -16,12 +14,11 @@ from db.drift import Counts, Reference
 from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
 from db.models import Evaluation, InspectionJob
+from scheduler.beside import LOOK_SECONDS, Beside
 from scheduler.defect_rate import Flagged, corrected
 from scheduler.drift import FEWEST, Comparison, Likeness, compare
 
 log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 2.0
 
 
 def compare_job(engine: Engine, job: int) -> bool:
@@ -47,32 +44,20 @@ def compare_finished(engine: Engine, *, limit: int) -> None:
         compare_job(engine, job)
 
 
-class Comparing:
-    """Compares finished jobs in a thread of its own, while `leads` answers true. Use it as a context."""
+class Comparing(Beside):
+    """Compares finished jobs in a thread of its own, while `leads` answers true."""
 
     def __init__(self, engine: Engine, leads: Callable[[], bool], *, look_seconds: float = LOOK_SECONDS) -> None:
+        super().__init__("comparing", leads, look_seconds=look_seconds)
         self._engine = engine
-        self._leads = leads
-        self._look_seconds = look_seconds
-        self._over = threading.Event()
         self._given_up: list[int] = []  # by this process: a comparison that fails would fail again
-        self._thread = threading.Thread(target=self._run, name="comparing", daemon=True)
 
-    def __enter__(self) -> "Comparing":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(self._look_seconds)  # one that counts millions is not waited for: nothing is lost by its end
-
-    def _run(self) -> None:
-        while not self._over.wait(self._look_seconds):
-            try:
-                while self._leads() and not self._over.is_set() and (job := self._next()) is not None:
-                    self._compare(job)
-            except ServiceAway as error:
-                log.warning("no job is compared: %s", error)
+    def work(self) -> bool:
+        """One job."""
+        job = self._next()
+        if job is not None:
+            self._compare(job)
+        return job is not None
 
     def _next(self) -> int | None:
         with reading(self._engine) as session:

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from db import batches, jobs, plans
 from db.batches import Message
@@ -18,6 +19,8 @@ from db.errors import BrokerAway, ServiceAway
 from scheduler.comparing import Comparing
 from scheduler.leading import Leading
 from scheduler.planning import Planner, PlanningBounds
+from scheduler.receivers import Receivers
+from scheduler.webhooks import Delivering
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,8 @@ LOOK_SECONDS = 5  # between two looks at the queue's content
 class Scheduler:
     """`publish` puts messages on the queue; `held` says which (batch, attempt) wait there for a worker.
 
-    A message that is neither there nor claimed after `lost_after` seconds is sent again.
+    A message that is neither there nor claimed after `lost_after` seconds is sent again. `receivers`: who may be told
+    of a job's end.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Scheduler:
         storage_patience: float,
         bounds: PlanningBounds,
         lost_after: float = LOST_AFTER_SECONDS,
+        receivers: Receivers | None = None,
     ) -> None:
         self._engine = engine
         self._lost_after = lost_after
@@ -59,6 +64,7 @@ class Scheduler:
         self._max_attempts = max_attempts
         self._storage_patience = storage_patience
         self._bounds = bounds
+        self._receivers = receivers
         self._looked_at = -math.inf
         self._planners: list[Planner] = []
 
@@ -77,7 +83,11 @@ class Scheduler:
     def run(self, name: str, stop: threading.Event) -> None:
         """Tick until `stop` is set, whenever this scheduler leads. Services that are away are waited for."""
         pause, term = TICK_SECONDS, None
-        with Leading(self._engine, name) as leading, Comparing(self._engine, lambda: leading.term is not None):
+        with (
+            Leading(self._engine, name) as leading,
+            Comparing(self._engine, lambda: leading.term is not None),
+            self._delivering(lambda: leading.term is not None),
+        ):
             while not stop.is_set():
                 try:
                     if leading.term is None:
@@ -95,6 +105,9 @@ class Scheduler:
                         term = None  # what was committed is not known: begin anew
                     pause = min(max(pause, TICK_SECONDS) * 2, LONGEST_PAUSE_SECONDS)
                 stop.wait(pause)
+
+    def _delivering(self, leads: Callable[[], bool]) -> AbstractContextManager[object]:
+        return nullcontext() if self._receivers is None else Delivering(self._engine, self._receivers, leads)
 
     def _rest(self, stop: threading.Event) -> None:
         """Until the next tick is due; sooner where a job has come, or can end. A glance costs less than a tick."""

@@ -3,78 +3,91 @@
 import getpass
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db import checkpoints, jobs, operating_points, submissions
-from db.engine import Engine, reading, writing
+from db import checkpoints, jobs, operating_points, submissions, webhooks
+from db.engine import Engine, Session, reading, writing
 from db.errors import Refused
 from db.models import ModelStatus
 from db.paths import to_text
+from db.settings import Settings
+from scheduler.receivers import check_receiver
 from scheduler.walk import Found, said, walk
 from vision.reading import OutsideRoots, allowed_root
 
 
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A folder to be inspected, and how."""
+
+    folder: Path
+    model: str | None = None  # None: the newest approved one
+    priority: int = 0  # higher goes first
+    reuse: bool = True  # take over the verdict on an identical file, by the same model, limits and runtime
+    runtime: str = "auto"
+    audit_rate: float | None = None  # share of the images that pass of which a random sample is drawn for people
+    notify: str | None = None  # the address that is told of the job's end
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """By which a repeated one is known. What is newer than stored identities is not in it where nobody asks."""
+        asked = {**vars(self), "folder": os.fspath(self.folder)}
+        if self.notify is None:
+            del asked["notify"]
+        return asked
+
+
 def submit(
-    engine: Engine,
-    folder: Path,
-    *,
-    model: str | None,
-    priority: int,
-    batch_images: int,
-    reuse: bool = True,
-    runtime: str = "auto",
-    roots: tuple[bytes, ...] = (),
-    audit_rate: float | None = None,
-    submitted_by: str | None = None,
-    key: str | None = None,
+    engine: Engine, asked: Submission, chosen: Settings, *, submitted_by: str | None = None, key: str | None = None
 ) -> int:
-    """Commit a job for `folder`, below one of `roots` if there are any. Returns its id. The queue need not be up.
+    """Commit a job, within what an operator allows. Returns its id. The queue need not be up.
 
-    `reuse`: the verdict on an identical file, by the same model, limits and runtime, is taken over. `audit_rate`: of
-    the images that pass, a random sample of this share is drawn for people to look at. `submitted_by`: who asks; the
-    account of this process, where nobody is named. `key`: by which they know this submission again; a second one with
-    it is the first one's job.
+    `submitted_by`: who asks; the account of this process, where nobody is named. `key`: by which they know this
+    submission again; a second one with it is the first one's job.
 
-    Raises Refused (no such folder, no image in it, outside the roots, a retired model) or NotFound (no such model).
+    Raises Refused (no such folder, no image in it, outside the roots, a retired model, an address that may not be
+    called) or NotFound (no such model).
     """
     asker = submitted_by or person()
-    asked: dict[str, Any] = {
-        "folder": os.fspath(folder),
-        "model": model,
-        "priority": priority,
-        "reuse": reuse,
-        "runtime": runtime,
-    }
-    asked |= {"audit_rate": audit_rate}
-    if key is not None and (known := _known(engine, asker, key, asked)) is not None:
+    if key is not None and (known := _known(engine, asker, key, asked.identity)) is not None:
         return known
-    root = _checked(folder, roots)
+    root = _checked(asked.folder, chosen.root_folders)
+    if asked.notify is not None:
+        check_receiver(chosen, asked.notify)
     try:
         with writing(engine) as session:
-            checkpoint = checkpoints.find(session, model) if model else checkpoints.newest_approved(session)
-            if checkpoint.status is ModelStatus.RETIRED:
-                raise Refused(f"Model {checkpoint.name} is retired. Choose another: inspectq models list")
-            job = jobs.submit(
-                session,
-                root=to_text(os.fspath(root)),
-                checkpoint=checkpoint,
-                operating_point=operating_points.current(session, checkpoint),
-                priority=priority,
-                batch_images=batch_images,
-                submitted_by=asker,
-                reuse=reuse,
-                runtime=runtime,
-                audit_rate=audit_rate,
-            ).id
+            job = _added(session, asked, root, chosen.batch_images, asker)
             if key is not None:
-                submissions.keep(session, asker, key, asked, job)
+                submissions.keep(session, asker, key, asked.identity, job)
             return job
     except submissions.Repeated:  # at the same moment; that one counts
-        known = _known(engine, asker, key or "", asked)
+        known = _known(engine, asker, key or "", asked.identity)
         if known is None:
             raise RuntimeError("a submission that is repeated has been made") from None
         return known
+
+
+def _added(session: Session, asked: Submission, root: Path, batch_images: int, asker: str) -> int:
+    checkpoint = checkpoints.find(session, asked.model) if asked.model else checkpoints.newest_approved(session)
+    if checkpoint.status is ModelStatus.RETIRED:
+        raise Refused(f"Model {checkpoint.name} is retired. Choose another: inspectq models list")
+    job = jobs.submit(
+        session,
+        root=to_text(os.fspath(root)),
+        checkpoint=checkpoint,
+        operating_point=operating_points.current(session, checkpoint),
+        priority=asked.priority,
+        batch_images=batch_images,
+        submitted_by=asker,
+        reuse=asked.reuse,
+        runtime=asked.runtime,
+        audit_rate=asked.audit_rate,
+    ).id
+    if asked.notify is not None:
+        webhooks.add(session, job, asked.notify)
+    return job
 
 
 def _known(engine: Engine, account: str, key: str, asked: Mapping[str, Any]) -> int | None:

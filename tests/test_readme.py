@@ -1,9 +1,12 @@
 """Do README and the walks in docs/ say what is? Commands, settings, reasons, columns, queries: checked."""
 
+import base64
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -11,10 +14,11 @@ from sqlalchemy import text
 
 from console.cli import cli
 from db.engine import Engine, connect, reading
-from db.models import Disposition
+from db.models import Disposition, JobState
 from db.results import COLUMNS
 from db.schema import upgrade
 from db.settings import Settings
+from scheduler.webhooks import Message, headers
 from tests.rows import add_job, inspect_all
 from tests.tampering import tampering
 from vision.faults import Reason
@@ -134,3 +138,19 @@ def test_every_query_runs_on_both_databases(database_url: str, repository_root: 
     assert len(of_checkpoint) == len(history) == 4
     assert unclosed == matrix == []
     engine.dispose()
+
+
+def test_the_receiver_that_is_printed_knows_our_signature_and_no_other(readme: str) -> None:
+    (printed,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(printed.splitlines()) <= 10
+    made: dict[str, Any] = {}
+    exec(printed, made)  # noqa: S102 - our own text
+    is_ours, secret, now = made["is_ours"], f"whsec_{base64.b64encode(b'k' * 32).decode()}", int(time.time())
+    message = Message(id="job-7-done-81", body=b'{"type":"job.done"}', state=JobState.DONE, revision=1)
+    sent = headers(message, b"k" * 32, now)
+    assert is_ours(secret, sent, message.body)
+    assert not is_ours(secret, sent, message.body + b" ")
+    assert not is_ours(secret, sent | {"webhook-id": "job-8-done-82"}, message.body)
+    assert not is_ours(secret, sent | {"webhook-timestamp": str(now + 1)}, message.body)
+    assert not is_ours(secret.replace("a", "b"), sent, message.body)
+    assert not is_ours(secret, headers(message, b"k" * 32, now - 600), message.body), "an old one, sent again"

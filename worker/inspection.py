@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from db import batches, jobs, results, runtimes
+from db import batches, jobs, results, runtimes, stage_times
 from db.batches import Claim
 from db.engine import Engine, Session, reading, writing
 from db.errors import ServiceAway
@@ -35,6 +35,7 @@ from vision.runtime import (
     Runtime,
     is_of_the_device,
 )
+from vision.stages import seconds_by_stage
 from worker.choice import AUTO, RuntimeRefused, best_runtime
 from worker.lease import LeaseLost, Leases, WorkerStopping
 from worker.shift import Bench, NotSaved, OnImage, Shift, told
@@ -83,6 +84,11 @@ class Workplace:
     stopping: Callable[[], bool] = lambda: False
     end_process: Callable[[str], None] = end_process
 
+    @property
+    def host(self) -> str:
+        """The machine, by the worker's full name."""
+        return self.name.rpartition("@")[2]
+
 
 class Inspector:
     """One per process. Keeps the models it has loaded."""
@@ -91,6 +97,7 @@ class Inspector:
         self._engine = engine
         self._workplace = workplace
         self._runtimes: dict[tuple[str, str], Runtime] = {}
+        self._added = seconds_by_stage()  # what the database has of this process's seconds
 
     def prepare(self, job: int) -> None:
         """Load a job's model before its first batch comes. What stands in the way will be said of that batch."""
@@ -264,8 +271,16 @@ class Inspector:
             return {}
 
     def _finish(self, held: Claim, rows: list[NewResult]) -> bool:
+        """With it goes the time since the batch before: what its own saving takes, and the next one's files, too."""
+        spent = seconds_by_stage()
+        more = {name: spent[name] - before for name, before in self._added.items() if spent[name] > before}
         with writing(self._engine) as session:
-            return batches.finish(session, held, rows, versions=versions(rows[0].engine) if rows else None)
+            kept = batches.finish(session, held, rows, versions=versions(rows[0].engine) if rows else None)
+            if kept:
+                stage_times.add(session, self._workplace.host, more)
+        if kept:
+            self._added = spent
+        return kept
 
     def _fault(self, held: Claim, fault: str, pause_seconds: float | None = None) -> None:
         pause = _pause(held.faults) if pause_seconds is None else pause_seconds

@@ -54,7 +54,7 @@ def demo(folder: Path) -> None:
     from console.scanning import inspect_here
     from console.training import printed
     from db.schema import open_database
-    from scheduler.submission import submit
+    from scheduler.submission import Submission, submit
 
     chosen = settings_with(home=folder / "home", database_url="", broker_url="")
     engine = open_database(chosen.effective_database_url)
@@ -65,7 +65,7 @@ def demo(folder: Path) -> None:
     say("2/4  Training a ResNet18 from random weights, then evaluating the saved file")
     judged = _train(engine, chosen, photographs)
     say("3/4  Scanning a folder in which some files are broken on purpose")
-    job = submit(engine, photographs / "incoming", model=judged.model, priority=0, batch_images=chosen.batch_images)
+    job = submit(engine, Submission(folder=photographs / "incoming", model=judged.model), chosen)
     code = inspect_here(engine, chosen, job)
     say("4/4  Writing the reports")
     job_report, evaluation_report = folder / f"job-{job}.html", folder / f"evaluation-{judged.evaluation}.html"

@@ -14,7 +14,7 @@ from console.files import whole
 from console.options import FORMAT, LARGEST_ID
 from console.results import Format, print_table, write_csv, write_json, write_parquet
 from console.terminal import say
-from db import drift, jobs, results, samples
+from db import drift, jobs, results, samples, webhooks
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, ServiceAway
 from db.explanation import explain, open_batches
@@ -50,6 +50,7 @@ JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
     type=click.FloatRange(0, 1, min_open=True),
     help="Of the images that pass, a random sample of this share comes before people, who are not told.",
 )
+@click.option("--notify", metavar="URL", help="Is told of the job's end, by a signed POST. See INSPECTQ_WEBHOOK_HOSTS.")
 def scan(
     folder: Path,
     model: str | None,
@@ -59,25 +60,25 @@ def scan(
     profile: bool,
     runtime: str,
     audit_rate: float | None,
+    notify: str | None,
 ) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
-    from scheduler.submission import submit
+    from scheduler.submission import Submission, submit
 
     chosen = settings()
     if profile and chosen.broker_url:
         raise click.UsageError("--profile tells of this process, but INSPECTQ_BROKER_URL says that workers inspect.")
     engine = open_database(chosen.effective_database_url)
-    job = submit(
-        engine,
-        folder,
+    asked = Submission(
+        folder=folder,
         model=model,
         priority=priority,
-        batch_images=chosen.batch_images,
         reuse=reuse,
         runtime=runtime,
-        roots=chosen.root_folders,
         audit_rate=audit_rate,
+        notify=notify,
     )
+    job = submit(engine, asked, chosen)
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
     with reading(engine) as session:
@@ -148,6 +149,7 @@ def show(job: int, as_format: str) -> None:
     """State, progress and ledger of JOB, and what it waits for."""
     from console import escapes
     from console.drift import defect_rate_words, drift_fields, drift_words
+    from console.notifying import notify_fields, notify_words
     from console.tables import print_fields
 
     chosen = settings()
@@ -166,13 +168,16 @@ def show(job: int, as_format: str) -> None:
             "explanation": explain(session, row, cluster=bool(chosen.broker_url)),
         }
         compared, found = drift.of_job(session, row), samples.sampled(session, row)
+        told = webhooks.of_jobs(session, [job]).get(job)
         if as_format == "json":
             fields["drift"] = drift_fields(compared)
             fields["sample_of_passed"] = escapes.fields(found)
+            fields["notify"] = notify_fields(row, told)
         else:
             fields["likeness"] = drift_words(row, compared)
             fields["defect_rate"] = defect_rate_words(compared)
             fields["sample_of_passed"] = " ".join(escapes.words(found)) or None
+            fields["notify"] = notify_words(row, told)
     print_fields(fields, as_format)
 
 

@@ -60,6 +60,7 @@ def scheduler(log_level: str) -> None:
 
     from scheduler.loop import Scheduler
     from scheduler.planning import PlanningBounds
+    from scheduler.receivers import receivers
     from worker.app import messages_waiting, publish
 
     stop = threading.Event()
@@ -75,6 +76,7 @@ def scheduler(log_level: str) -> None:
         max_attempts=chosen.max_attempts,
         storage_patience=chosen.storage_patience,
         bounds=PlanningBounds(roots=chosen.root_folders, max_files=chosen.max_files),
+        receivers=receivers(chosen),
     ).run(name, stop)
 
 

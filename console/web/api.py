@@ -5,7 +5,7 @@ An error is `{"detail": sentence}`. A page of a list begins behind the last elem
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,18 +16,31 @@ from fastapi.security import HTTPBearer
 from console.agreement import facts as agreement_facts
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
+from console.notifying import notify_fields
 from console.results import csv_lines, plain
-from console.web.api_words import Decision, Facts, Job, Jobs, Me, Problem, Results, Submission
+from console.web.api_words import Decision, Facts, Job, Jobs, Me, Notify, Problem, Results, Submission
 from console.web.context import Context, Number, Shared
 from console.web.jobs import inspect
 from console.web.people import Inspecting, Looking
-from db import checkpoints, evaluations, gallery, jobs, lineage, operating_points, resting, results, reviews, tally
+from db import (
+    checkpoints,
+    evaluations,
+    gallery,
+    jobs,
+    lineage,
+    operating_points,
+    resting,
+    results,
+    reviews,
+    tally,
+    webhooks,
+)
 from db.engine import Session, reading, writing
 from db.gallery import Shown, Sort, Wanted
-from db.models import OPEN_JOBS, Disposition, InspectionJob, ReviewDecision
+from db.models import OPEN_JOBS, Disposition, InspectionJob, ReviewDecision, Webhook
 from db.reviews import NewReview
 from db.submissions import LONGEST_KEY
-from scheduler.submission import submit
+from scheduler import submission
 from vision.runtimes import name_of
 
 MOST = 500  # elements of a page
@@ -61,8 +74,7 @@ def who_am_i(looking: Looking) -> Me:
 def list_jobs(context: Shared, limit: Limit = 50, after: Annotated[int | None, Query(ge=1, lt=2**63)] = None) -> Jobs:
     with reading(context.engine) as session:
         found = jobs.newest(session, limit=limit + 1, before=after)
-        told = tally.of_jobs(session, found[:limit])
-        shown = [_job(job, told[job.id]) for job in found[:limit]]
+        shown = _told(session, found[:limit])
     return Jobs(jobs=shown, after=shown[-1].job if len(found) > limit else None)
 
 
@@ -75,22 +87,11 @@ def submit_job(
         str | None, Header(max_length=LONGEST_KEY, description="The same again: the job that was submitted with it.")
     ] = None,
 ) -> Job:
-    chosen = context.settings
-    number = submit(
-        context.engine,
-        Path(asked.folder),
-        model=asked.model,
-        priority=asked.priority,
-        batch_images=chosen.batch_images,
-        reuse=asked.reuse,
-        runtime=asked.runtime,
-        roots=chosen.root_folders,
-        audit_rate=asked.audit_rate,
-        submitted_by=looking.account,
-        key=idempotency_key,
+    wish = submission.Submission(**(vars(asked) | {"folder": Path(asked.folder)}))
+    number = submission.submit(
+        context.engine, wish, context.settings, submitted_by=looking.account, key=idempotency_key
     )
-    with reading(context.engine) as session:
-        job = _told(session, number)
+    job = get_job(context, number)
     if job.state in OPEN_JOBS:
         inspect(context, number)
     return job
@@ -99,7 +100,7 @@ def submit_job(
 @router.get("/jobs/{job}", summary="One job")
 def get_job(context: Shared, job: Number) -> Job:
     with reading(context.engine) as session:
-        return _told(session, job)
+        return _told(session, [jobs.get(session, job)])[0]
 
 
 @router.post("/jobs/{job}/cancel", summary="Stop an open job; verdicts that exist stay")
@@ -235,13 +236,14 @@ def get_agreement(context: Shared, study: Number) -> Facts:
         return agreement_facts(session, study)
 
 
-def _told(session: Session, number: int) -> Job:
-    job = jobs.get(session, number)
-    return _job(job, tally.of_jobs(session, [job])[number])
+def _told(session: Session, found: Sequence[InspectionJob]) -> list[Job]:
+    tallies, hooks = tally.of_jobs(session, found), webhooks.of_jobs(session, [job.id for job in found])
+    return [_job(job, tallies[job.id], hooks.get(job.id)) for job in found]
 
 
-def _job(job: InspectionJob, told: tally.Tally) -> Job:
+def _job(job: InspectionJob, told: tally.Tally, hook: Webhook | None) -> Job:
     summary = {name: value for name, value in jobs.summary(job).items() if name in Job.model_fields}
+    notify = notify_fields(job, hook)
     return Job(
         **summary,
         images_settled=told.settled,
@@ -249,6 +251,7 @@ def _job(job: InspectionJob, told: tally.Tally) -> Job:
         images_per_second=told.rate,
         seconds_left=told.seconds_left,
         ledger=told.ledger.to_dict() if told.ledger else None,
+        notify=Notify(**notify) if notify else None,
     )
 
 

@@ -35,6 +35,19 @@ class Submission(BaseModel):
     reuse: bool = Field(True, description="Take over the verdict on an identical file.")
     runtime: str = Field("auto", pattern=f"^(auto|{'|'.join(RUNTIMES)})$")
     audit_rate: float | None = Field(None, gt=0, le=1, description="Share of passed images that people are to look at.")
+    notify: str | None = Field(None, max_length=2000, description="URL that is told of the end, by a signed POST.")
+
+
+class Notify(BaseModel):
+    """Whom a job tells of its end, and how far that is."""
+
+    url: str
+    told_state: JobState | None = Field(description="Of the end that it was told of last.")
+    told_revision: int | None
+    told_at: datetime | None
+    attempts: int = Field(description="To tell of the last end; 0 once it was told.")
+    problem: str | None = Field(description="Of the last attempt.")
+    next_at: datetime | None = Field(description="Of the next one; None: there is none.")
 
 
 class Job(BaseModel):
@@ -58,6 +71,7 @@ class Job(BaseModel):
     images_per_second: float | None
     seconds_left: float | None
     ledger: dict[str, int] | None = Field(description="Where every image ended up; None while the job is open.")
+    notify: Notify | None = Field(description="None: nobody is told.")
 
 
 class Jobs(BaseModel):

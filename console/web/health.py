@@ -6,12 +6,13 @@ from importlib.metadata import version
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from console.profile import MEANING
 from console.web.context import Open, Shared
-from db import health, tally
+from db import health, stage_times, tally
 from db.engine import Engine, Session, reading
 from db.errors import ServiceAway
 
@@ -29,6 +30,8 @@ def show(context: Shared) -> HTMLResponse:
             waiting=health.waiting(session),
             troubles=health.troubles(session),
             jobs=health.jobs_by_state(session),
+            seconds=stage_times.by_stage(session),
+            meaning=MEANING,
             embedded=context.embedded is not None,
             flower=f"http://{context.settings.flower_address}:{context.settings.flower_port}/",
         )
@@ -96,18 +99,32 @@ def _figures(session: Session) -> Iterator[Metric]:
         "When the oldest job with an open batch was submitted; 0: none.",
         oldest,
     )
-    yield GaugeMetricFamily(
-        "inspectq_batch_faults",
-        "Attempts that failed a batch: leases that ran out, processes that died, devices.",
-        health.faults(session),
+    yield from _attempts(health.attempts(session))
+    spent = CounterMetricFamily(
+        "inspectq_stage_seconds", "Where the time of images went: seconds of all threads, by stage.", labels=["stage"]
     )
-    yield GaugeMetricFamily(
-        "inspectq_batch_retries", "Attempts beyond the first, waits for storage among them.", health.retries(session)
-    )
+    for stage, seconds in sorted(stage_times.by_stage(session).items()):
+        spent.add_metric([stage], seconds)
+    yield spent
     alive = {role: sum(one.alive for one in seen if one.role == role) for role in ROLES}
     yield _gauge("inspectq_services_alive", "Schedulers and workers seen in the last minute.", "role", alive)
     refused = sum(one.refused_messages for one in seen)
     yield GaugeMetricFamily("inspectq_refused_messages", "Forged or garbled messages that workers refused.", refused)
+
+
+def _attempts(made: health.Attempts) -> Iterator[Metric]:
+    """A counter may never fall, and the faults of a failed job are forgotten when it goes on."""
+    yield GaugeMetricFamily(
+        "inspectq_batch_faults",
+        "Attempts that failed a batch: leases that ran out, processes that died, devices.",
+        made.faults,
+    )
+    yield CounterMetricFamily(
+        "inspectq_batch_retries", "Attempts beyond the first, waits for storage among them.", made.retries
+    )
+    yield CounterMetricFamily(
+        "inspectq_lease_expiries", "Leases of batches that their workers stopped renewing.", made.expiries
+    )
 
 
 def _gauge(name: str, about: str, label: str, values: dict[str, int]) -> Metric:

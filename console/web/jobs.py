@@ -14,16 +14,18 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from console import escapes
 from console.drift import defect_rate_words, drift_words, is_alarm
+from console.notifying import notify_words
 from console.web.context import Context, Number, Shared
 from console.web.people import Inspecting
-from db import agreements, checkpoints, drift, jobs, review_queue, samples, tally
+from db import agreements, checkpoints, drift, jobs, review_queue, samples, tally, webhooks
 from db.engine import Session, reading, writing
 from db.errors import InspectqError
 from db.explanation import explain
 from db.gallery import Wanted, count, scores_in_cells
 from db.models import OPEN_JOBS, Checkpoint, Disposition, InspectionJob, JobState, ModelStatus
 from db.tally import Tally
-from scheduler.submission import submit
+from scheduler.receivers import receivers
+from scheduler.submission import Submission, submit
 
 router = APIRouter()
 NEWEST = 50
@@ -80,6 +82,7 @@ class _Form:
     model: str = ""
     priority: int = 0
     audit_percent: float = 0.0
+    notify: str = ""
     problem: str = ""
 
 
@@ -91,21 +94,26 @@ def submit_job(
     model: Annotated[str, Form()] = "",
     priority: Annotated[int, Form(ge=-1000, le=1000)] = 0,
     audit_percent: Annotated[float, Form(ge=0, le=100)] = 0.0,
+    notify: Annotated[str, Form()] = "",
 ) -> Response:
-    chosen = context.settings
+    asked = Submission(
+        folder=Path(folder).expanduser() if folder else Path("(no folder named)"),
+        model=model or None,
+        priority=priority,
+        audit_rate=audit_percent / 100 or None,
+        notify=notify.strip() or None,
+    )
     try:
-        job = submit(
-            context.engine,
-            Path(folder).expanduser() if folder else Path("(no folder named)"),
-            model=model or None,
-            priority=priority,
-            batch_images=chosen.batch_images,
-            roots=chosen.root_folders,
-            submitted_by=looking.account,
-            audit_rate=audit_percent / 100 or None,
-        )
+        job = submit(context.engine, asked, context.settings, submitted_by=looking.account)
     except InspectqError as error:
-        form = _Form(folder=folder, model=model, priority=priority, audit_percent=audit_percent, problem=str(error))
+        form = _Form(
+            folder=folder,
+            model=model,
+            priority=priority,
+            audit_percent=audit_percent,
+            notify=notify,
+            problem=str(error),
+        )
         with reading(context.engine) as session:
             rows, models = _listed(session), _models(session)
             return context.page("jobs.html.j2", status=422, rows=rows, models=models, form=form, **_where(context))
@@ -196,7 +204,9 @@ def _models(session: Session) -> Sequence[Checkpoint]:
 
 
 def _where(context: Context) -> dict[str, Any]:
-    return {"roots": [root.decode(errors="replace") for root in context.settings.root_folders]}
+    chosen = context.settings
+    roots = [root.decode(errors="replace") for root in chosen.root_folders]
+    return {"roots": roots, "can_notify": receivers(chosen) is not None}
 
 
 def _told(context: Context, session: Session, number: int) -> dict[str, Any]:
@@ -220,6 +230,7 @@ def _told(context: Context, session: Session, number: int) -> dict[str, Any]:
         "is_settling": compared is None and _has_just_ended(job),
         "defect_rate": defect_rate_words(compared),
         "studies": agreements.every(session, job=number),
+        "notify": notify_words(job, webhooks.of_jobs(session, [number]).get(number)),
         "review": None if is_open else review_queue.progress(session, number),
         "escapes": [] if sampled is None else escapes.words(sampled),
         "needs": [] if sampled is None or not sampled.drawn else escapes.needs(sampled),

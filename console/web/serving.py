@@ -12,6 +12,8 @@ from db import people
 from db.engine import Engine, reading
 from db.errors import SettingInvalid
 from db.settings import Settings
+from scheduler.receivers import receivers
+from scheduler.webhooks import Delivering
 
 _END_SECONDS = 2  # a page that follows a job is not waited for longer
 
@@ -22,6 +24,9 @@ def serve(engine: Engine, settings: Settings, say: Callable[[str], None]) -> Non
     login = settings.web_login or bool(settings.web_user_header) or not _is_loopback(address)
     with ExitStack() as stack:
         embedded = None if settings.broker_url else stack.enter_context(Embedded())
+        to = receivers(settings)
+        if embedded is not None and to is not None:  # elsewhere the leading scheduler does
+            stack.enter_context(Delivering(engine, to, lambda: True))
         app = create_app(engine, settings, embedded, login=login)
         config = uvicorn.Config(
             app,

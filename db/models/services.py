@@ -71,8 +71,8 @@ class Webhook(Base):
     told_state: Mapped[JobState | None] = mapped_column(enum_column(JobState))  # which end it was told of last
     told_revision: Mapped[int | None]  # of the job, then: a job that is retried ends once more
     told_at: Mapped[datetime | None]
-    attempts: Mapped[int] = mapped_column(default=0)  # in vain, since it was told last
-    next_at: Mapped[datetime | None]  # not tried again before
+    attempts: Mapped[int] = mapped_column(default=0)  # to tell of the job's last end; 0 once it was told
+    next_at: Mapped[datetime | None] = mapped_column(index=True)  # None: nothing to tell, or given up
     problem: Mapped[str | None] = mapped_column(Text)  # of the last attempt
     created_at: Mapped[datetime] = mapped_column(default=database_now())
 

@@ -24,6 +24,11 @@ def results_of(engine: Engine) -> list[str]:
         return list(session.scalars(select(InspectionResult.path).order_by(InspectionResult.path)))
 
 
+def expiries_of(engine: Engine) -> list[int]:
+    with reading(engine) as session:
+        return list(session.scalars(select(Batch.expiries).order_by(Batch.id)))
+
+
 def test_a_planned_batches_are_numbered_through_the_job(engine: Engine) -> None:
     add_job(engine, [["a", "b"], ["c"]])
     with reading(engine) as session:
@@ -142,6 +147,7 @@ def test_e_an_expired_lease_is_taken_back_as_the_next_attempt(engine: Engine) ->
     with writing(engine) as session:
         assert batches.take_back_expired(session) == 1
     assert state_of(engine, expired.batch) == (BatchState.PLANNED, 2)
+    assert expiries_of(engine) == [1, 0]
 
 
 def test_e_a_lease_without_an_end_counts_as_ended(engine: Engine) -> None:
@@ -220,6 +226,7 @@ def test_e_the_batch_of_a_dead_process_is_released_by_its_parent(engine: Engine)
         assert not batches.finish(session, held, verdicts(held)), "the ghost's verdicts"
     again = claim_next(engine)
     assert (again.attempt, again.faults) == (2, 1)
+    assert expiries_of(engine) == [0], "nobody had to wait for its lease"
 
 
 def draw(engine: Engine, beside: batches.Claim, *, checkpoint: int | None = None) -> batches.Claim | None:

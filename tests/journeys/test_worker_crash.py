@@ -20,7 +20,8 @@ from db import jobs
 from db.engine import Engine, connect, reading
 from db.models import OPEN_JOBS, Batch, BatchState, InspectionResult, JobState
 from db.schema import upgrade
-from scheduler.submission import submit
+from db.settings import Settings
+from scheduler.submission import Submission, submit
 from tests.networks import add_random_model
 from worker.lifecycle import STOP
 
@@ -111,7 +112,7 @@ def test_a_worker_whose_child_is_killed_or_that_is_told_to_stop_lets_go_at_once(
         with reading(engine) as session:
             return jobs.get(session, job).state not in OPEN_JOBS
 
-    job = submit(engine, folder, model="tiny", priority=0, batch_images=12)
+    job = submit(engine, Submission(folder=folder, model="tiny"), Settings(batch_images=12))
     child = eventually(child_at_work, "a child with a loaded model and a claimed batch", services)
     assert not loaded_torch(worker.pid), "the parent must never load torch"
     assert ignores(worker.pid, STOP), "a child that is still starting inherits this, and survives being told to stop"
@@ -131,7 +132,7 @@ def test_a_worker_whose_child_is_killed_or_that_is_told_to_stop_lets_go_at_once(
     assert child.pid not in {other.pid for other in worker.children()}
     assert not loaded_torch(worker.pid)
 
-    job = submit(engine, folder, model="tiny", priority=0, batch_images=IMAGES)
+    job = submit(engine, Submission(folder=folder, model="tiny"), Settings(batch_images=IMAGES))
     eventually(running, "a claimed batch", services)
     services["scheduler"].kill()  # so that what is given back stays where it is
     services["worker"].ask_to_stop()

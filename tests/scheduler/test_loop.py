@@ -12,11 +12,12 @@ from db.batches import Message
 from db.clock import database_now
 from db.engine import Engine, reading, writing
 from db.errors import BrokerAway
-from db.models import Batch, BatchState, InspectionJob, JobState
-from scheduler import leading, loop
+from db.models import Batch, BatchState, InspectionJob, JobState, Leadership
+from db.settings import Settings
+from scheduler import loop
 from scheduler.loop import Scheduler
 from scheduler.planning import PlanningBounds
-from scheduler.submission import submit
+from scheduler.submission import Submission, submit
 from tests.rows import add_job, add_model, claim_next, verdicts
 
 
@@ -90,7 +91,7 @@ def test_a_job_is_planned_sent_and_finished(engine: Engine, scheduler: Scheduler
         (tmp_path / f"{number}.jpg").write_bytes(b"")
     with writing(engine) as session:
         add_model(session)
-    job = submit(engine, tmp_path, model="tiny", priority=0, batch_images=2)
+    job = submit(engine, Submission(folder=tmp_path, model="tiny"), Settings(batch_images=2))
     assert scheduler.tick()
     assert [message.images for message in queue.messages] == [2, 2, 1]
     inspect_sent(engine, queue)
@@ -272,7 +273,7 @@ def test_a_pause_ends_when_a_job_comes_and_when_it_can_end(
     thread = threading.Thread(target=scheduler.run, args=("s@here", stop))
     thread.start()
     assert idle.wait(30)
-    job = submit(engine, tmp_path, model="tiny", priority=0, batch_images=2)
+    job = submit(engine, Submission(folder=tmp_path, model="tiny"), Settings(batch_images=2))
     assert sent.wait(30)
     idle.clear()
     assert idle.wait(30)
@@ -284,18 +285,14 @@ def test_a_pause_ends_when_a_job_comes_and_when_it_can_end(
     thread.join(30)
 
 
-def test_one_scheduler_leads_and_the_next_takes_over_its_folders(
-    engine: Engine, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_scheduler_leads_and_the_next_takes_over_its_folders(engine: Engine, queue: Queue, tmp_path: Path) -> None:
     """The first dies: stopped without a word, half-way through a folder."""
-    monkeypatch.setattr(leadership, "LEASE_SECONDS", 1.0)
-    monkeypatch.setattr(leading, "RENEW_SECONDS", 0.1)
     with writing(engine) as session:
         assert leadership.lead(session, "dead@here")
         add_model(session)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
-    job = submit(engine, tmp_path / "images", model="tiny", priority=0, batch_images=2)
+    job = submit(engine, Submission(folder=tmp_path / "images", model="tiny"), Settings(batch_images=2))
     with writing(engine) as session:
         assert plans.claim(session) is not None
     sent, stop = threading.Event(), threading.Event()
@@ -306,6 +303,7 @@ def test_one_scheduler_leads_and_the_next_takes_over_its_folders(
 
     with writing(engine) as session:
         assert not leadership.lead(session, "heir@here"), "a lead that has not run out is respected"
+        session.execute(update(Leadership).values(lease_until=database_now(-1)))
     thread = threading.Thread(target=make_scheduler(engine, publish, queue).run, args=("heir@here", stop))
     thread.start()
     assert sent.wait(30)

@@ -1,7 +1,6 @@
 """Is a folder planned whole, in small transactions, also when the planner dies in between?"""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ from db import checkpoints, jobs, plans
 from db.engine import Engine, reading, writing
 from db.errors import Refused
 from db.models import Batch, InspectionJob, JobState
+from db.settings import Settings
 from scheduler import planning
 from scheduler.planning import Planner, PlanningBounds
-from scheduler.submission import submit
+from scheduler.submission import Submission, submit
 from tests.rows import add_model
 
 
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 def job(engine: Engine, folder: Path) -> int:
     with writing(engine) as session:
         add_model(session)
-    return submit(engine, folder, model="tiny", priority=0, batch_images=2)
+    return submit(engine, Submission(folder=folder, model="tiny"), Settings(batch_images=2))
 
 
 def claim(engine: Engine, bounds: PlanningBounds = PlanningBounds()) -> Planner:  # noqa: B008 - frozen
@@ -159,15 +159,15 @@ def test_a_job_with_more_images_than_allowed_fails_with_the_reason(engine: Engin
 def test_a_folder_outside_the_allowed_roots_is_neither_submitted_nor_planned(
     engine: Engine, job: int, folder: Path, tmp_path: Path
 ) -> None:
-    inside, outside = (os.fsencode(folder.parent),), (os.fsencode(tmp_path / "elsewhere"),)
+    elsewhere = Settings(roots=str(tmp_path / "elsewhere"))
     with pytest.raises(Refused, match="INSPECTQ_ROOTS"):
-        submit(engine, folder, model="tiny", priority=0, batch_images=2, roots=outside)
+        submit(engine, Submission(folder=folder, model="tiny"), elsewhere)
     link = tmp_path / "link"
     link.symlink_to(folder)
     with pytest.raises(Refused, match="INSPECTQ_ROOTS"):
-        submit(engine, link, model="tiny", priority=0, batch_images=2, roots=(os.fsencode(link.parent / "l"),))
-    assert submit(engine, link, model="tiny", priority=0, batch_images=2, roots=inside) > job
-    assert not claim(engine, PlanningBounds(roots=outside)).advance()
+        submit(engine, Submission(folder=link, model="tiny"), Settings(roots=str(link.parent / "l")))
+    assert submit(engine, Submission(folder=link, model="tiny"), Settings(roots=str(folder.parent))) > job
+    assert not claim(engine, PlanningBounds(roots=elsewhere.root_folders)).advance()
     with reading(engine) as session:
         row = jobs.get(session, job)
     assert row.state is JobState.FAILED
@@ -187,13 +187,13 @@ def test_a_retired_model_is_refused_when_it_is_named(engine: Engine, folder: Pat
     from db.models import ModelStatus
 
     with pytest.raises(NotFound, match="inspectq train"):
-        submit(engine, folder, model=None, priority=0, batch_images=2)
+        submit(engine, Submission(folder=folder), Settings(batch_images=2))
     with writing(engine) as session:
         checkpoints.set_status(session, add_model(session), ModelStatus.RETIRED, actor="anna")
     with pytest.raises(Refused, match="retired"):
-        submit(engine, folder, model="tiny", priority=0, batch_images=2)
+        submit(engine, Submission(folder=folder, model="tiny"), Settings(batch_images=2))
     with pytest.raises(NotFound, match="No model is approved"):
-        submit(engine, folder, model=None, priority=0, batch_images=2)
+        submit(engine, Submission(folder=folder), Settings(batch_images=2))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_scanned_is_refused_with_the_reason(
 
     make(tmp_path / "wrong")  # type: ignore[operator]
     with pytest.raises(Refused, match=sentence):
-        submit(engine, tmp_path / "wrong", model=None, priority=0, batch_images=2)
+        submit(engine, Submission(folder=tmp_path / "wrong"), Settings(batch_images=2))
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "nul\0", "lone surrogate \ud800"])
@@ -219,7 +219,7 @@ def test_what_cannot_be_a_name_is_refused(engine: Engine, tmp_path: Path, name: 
     from db.errors import Refused
 
     with pytest.raises(Refused, match="The folder cannot be looked for"):
-        submit(engine, tmp_path / name, model=None, priority=0, batch_images=2)
+        submit(engine, Submission(folder=tmp_path / name), Settings(batch_images=2))
 
 
 def test_a_folder_above_the_job_that_became_a_link_out_of_the_roots_is_not_listed(
@@ -228,13 +228,13 @@ def test_a_folder_above_the_job_that_became_a_link_out_of_the_roots_is_not_liste
     for name in ("allowed/line/job/a.jpg", "secret/job/secret.jpg"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"")
-    roots = (os.fsencode(tmp_path / "allowed"),)
+    allowed = Settings(roots=str(tmp_path / "allowed"))
     with writing(engine) as session:
         add_model(session)
-    job = submit(engine, tmp_path / "allowed/line/job", model="tiny", priority=0, batch_images=2, roots=roots)
+    job = submit(engine, Submission(folder=tmp_path / "allowed/line/job", model="tiny"), allowed)
     (tmp_path / "allowed/line").rename(tmp_path / "allowed/was-line")
     (tmp_path / "allowed/line").symlink_to(tmp_path / "secret")
-    assert not claim(engine, PlanningBounds(roots=roots)).advance()
+    assert not claim(engine, PlanningBounds(roots=allowed.root_folders)).advance()
     row, paths = planned(engine, job)
     assert (row.state, paths) == (JobState.PLANNING, [])
     assert "cannot be listed" in (row.state_reason or "")

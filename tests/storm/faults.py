@@ -14,7 +14,8 @@ from db import jobs
 from db.engine import reading, writing
 from db.errors import InspectqError, ServiceAway
 from db.models import Batch, BatchState, Leadership
-from scheduler.submission import submit
+from db.settings import Settings
+from scheduler.submission import Submission, submit
 from tests.storm.cluster import STOPPED_SECONDS, StormCluster
 from worker.app import KEY_PREFIX, QUEUE
 
@@ -145,7 +146,11 @@ class Storm:
     def cancel_job(self) -> None:
         """Another job of higher priority is submitted, and cancelled while it runs."""
         with suppress(InspectqError):
-            job = submit(self.cluster.engine, self.side, model="storm", priority=5, batch_images=16)
+            job = submit(
+                self.cluster.engine,
+                Submission(folder=self.side, model="storm", priority=5),
+                Settings(batch_images=16),
+            )
             self.cluster.pass_time(self.chance.uniform(1, 3))
             with writing(self.cluster.engine) as session:
                 jobs.cancel(session, job, actor="storm")

@@ -26,7 +26,7 @@ from db.errors import ServiceAway
 from db.models import OPEN_JOBS, Batch, InspectionJob, InspectionResult, JobState
 from db.schema import open_database
 from db.settings import Settings
-from scheduler.submission import submit
+from scheduler.submission import Submission, submit
 from tests.networks import add_random_model
 from tests.storm.checks import Expected, verdicts, violations
 from tests.storm.cluster import SETTINGS, StormCluster
@@ -110,7 +110,7 @@ def storm(plan: Plan, folder: Path) -> Outcome:
     cluster.start()
     try:
         add_random_model(cluster.engine, cluster.home / "models", name="storm", pixels=NETWORK_PIXELS)
-        job = submit(cluster.engine, images, model="storm", priority=0, batch_images=BATCH_IMAGES)
+        job = submit(cluster.engine, Submission(folder=images, model="storm"), Settings(batch_images=BATCH_IMAGES))
         wind = Storm(cluster, images, folder / "side", chance)
         strikes = _blow(plan, wind, job)
         _await_end(cluster, job)
@@ -139,7 +139,7 @@ def _calm(home: Path, images: Path) -> dict[str, tuple[str, float | None, str | 
     chosen = Settings(home=home, device="cpu", batch_images=BATCH_IMAGES, decode_threads=1)
     engine = open_database(chosen.effective_database_url)
     add_random_model(engine, chosen.models_folder, name="storm", pixels=NETWORK_PIXELS)
-    job = submit(engine, images, model="storm", priority=0, batch_images=BATCH_IMAGES)
+    job = submit(engine, Submission(folder=images, model="storm"), Settings(batch_images=BATCH_IMAGES))
     inspect_here(engine, chosen, job)
     found = dict(verdicts(engine, job))
     engine.dispose()

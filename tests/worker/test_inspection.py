@@ -15,7 +15,7 @@ from db.batches import Claim
 from db.clock import database_now
 from db.engine import Engine, Session, reading, writing
 from db.errors import DatabaseAway
-from db.models import AuditEvent, Batch, BatchState, Disposition, JobState
+from db.models import AuditEvent, Batch, BatchState, Disposition, JobState, StageTime
 from db.paths import to_text
 from db.results import NewResult
 from db.settings import Settings
@@ -25,6 +25,7 @@ from tests.rows import add_job, claim_next
 from vision.inspection import score_images
 from vision.runtime import DeviceFailed, DeviceOutOfMemory
 from vision.saved_network import load_checkpoint
+from vision.stages import seconds_by_stage
 from vision.torch_runtime import TorchRuntime
 from worker.inspection import Inspector, from_settings
 from worker.lease import Leases
@@ -134,6 +135,35 @@ def test_the_event_of_a_batch_names_the_code_that_judged_it(engine: Engine, insp
     with reading(engine) as session:
         (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "results.add"))
     assert event.details["versions"] == {name: version(name) for name in ("inspectq", "torch", "pillow", "numpy")}
+
+
+def seconds_added(engine: Engine) -> dict[tuple[str, str], float]:
+    with reading(engine) as session:
+        return {(row.host, row.stage): row.seconds for row in session.scalars(select(StageTime))}
+
+
+def test_the_time_of_a_batch_is_added_with_its_verdicts_and_that_of_a_refused_one_with_the_next(
+    engine: Engine, inspector: Inspector, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_job(engine, [NAMES[:3], NAMES[3:]], root=str(folder))
+    really = batches.finish
+
+    def finish_late(session: Session, held: Claim, rows: list[NewResult], **more: Any) -> bool:
+        session.execute(update(Batch).where(Batch.id == held.batch).values(token="another's"))
+        return really(session, held, rows, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "finish", finish_late)
+        patch.setattr(batches, "draw", lambda *_, **__: None)
+        inspector.inspect(*sent(engine))
+    assert seconds_added(engine) == {}
+    read_before = seconds_by_stage()["read"]
+    inspector.inspect(*sent(engine))
+    added = seconds_added(engine)
+    assert [host for host, _ in added] == ["here"] * len(added)
+    assert {stage for _, stage in added} == {"read", "hash", "decode", "resize", "infer", "write"}
+    both, second = added["here", "read"], seconds_by_stage()["read"] - read_before
+    assert both > second
 
 
 def test_odd_names_are_opened_by_their_bytes(engine: Engine, inspector: Inspector, folder: Path) -> None:

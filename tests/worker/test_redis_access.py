@@ -26,7 +26,8 @@ from db import jobs
 from db.engine import reading
 from db.models import JobState
 from db.schema import open_database
-from scheduler.submission import submit
+from db.settings import Settings
+from scheduler.submission import Submission, submit
 from tests.networks import add_random_model
 
 DEADLINE_SECONDS = 90
@@ -174,7 +175,7 @@ def test_a_batch_is_inspected_and_shown_under_the_users_of_the_documentation(
     try:
         # Flower listens for events, the worker for commands: what happens from here on is shown.
         eventually(lambda: admin.pubsub_numpat() == 2, "Flower's and the worker's subscription")
-        job = submit(engine, folder, model="tiny", priority=0, batch_images=IMAGES)
+        job = submit(engine, Submission(folder=folder, model="tiny"), Settings(batch_images=IMAGES))
 
         def ended() -> bool:
             with reading(engine) as session:

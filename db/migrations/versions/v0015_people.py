@@ -68,6 +68,7 @@ def upgrade() -> None:
         _key("webhook"),
         _unique("webhook", "job_id"),
     )
+    op.create_index(op.f("ix_webhook_next_at"), "webhook", ["next_at"])
     op.create_table(
         "stage_time",
         _text("host", 200),
