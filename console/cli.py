@@ -51,6 +51,16 @@ _COMMANDS = {
 }
 
 
+# What stands in for them where INSPECTQ_API_URL names a console, and what needs no database.
+_REMOTE = {
+    "scan": ("console.commands.remote", "scan"),
+    "jobs": ("console.commands.remote", "jobs_group"),
+    "results": ("console.commands.remote", "show_results"),
+    "trace": ("console.commands.remote", "trace"),
+}
+_ANYWHERE = ("demo", "sample")
+
+
 class _Commands(click.Group):
     """Loads a command's module when the command is used, not when help lists it."""
 
@@ -60,13 +70,26 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, name, _ = _COMMANDS[cmd_name]
+        module, name = _place(cmd_name)
         command: click.Command = getattr(import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, _, summary) in _COMMANDS.items()])
+
+
+def _place(command: str) -> tuple[str, str]:
+    """Module and name of what runs it. Raises UsageError where it works on a database and a console is named."""
+    module, name, _ = _COMMANDS[command]
+    if not os.environ.get("INSPECTQ_API_URL") or command in _ANYWHERE:
+        return module, name
+    if command not in _REMOTE:
+        raise click.UsageError(
+            f"INSPECTQ_API_URL is set, and `inspectq {command}` works on the database itself. Type it where that is, "
+            "or without the variable."
+        )
+    return _REMOTE[command]
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -3,7 +3,9 @@
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -13,7 +15,9 @@ from typing import IO, Any
 from rich.markup import escape
 from rich.table import Table
 
-from console.terminal import out, say, shown
+from console.files import whole
+from console.terminal import out as terminal
+from console.terminal import say, shown
 from db.models import Disposition
 from db.results import COLUMNS, MOMENTS
 
@@ -34,6 +38,27 @@ class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
+
+
+def write(rows: Iterable[Row], kind: Format, out: Path | None) -> None:
+    """To a file, which is whole or as it was before, or to standard output, which Parquet is not for."""
+    if kind is Format.TABLE and out is None:
+        print_table(rows)
+    elif kind is Format.PARQUET and out is not None:
+        with whole(out) as part:
+            write_parquet(rows, part)
+    else:
+        with _stream(out) as stream:
+            {Format.CSV: write_csv, Format.JSON: write_json}[kind](rows, stream)
+
+
+@contextmanager
+def _stream(out: Path | None) -> Iterator[IO[str]]:
+    if out is None:
+        yield sys.stdout
+        return
+    with whole(out) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
 
 
 def write_csv(rows: Iterable[Row], stream: IO[str]) -> None:
@@ -113,7 +138,7 @@ def print_table(rows: Iterable[Row]) -> None:
         cells = (shown(row["path"]), row["disposition"], score, shown(row["label"] or ""), shown(reason))
         style = _STYLES.get(Disposition(row["disposition"]))
         table.add_row(*(escape(cell) for cell in cells), style=style)
-    out.print(table)
+    terminal.print(table)
     if len(some) > TABLE_ROWS:
         say(f"These are the first {TABLE_ROWS}. For every row: --format csv, json or parquet.")
 

@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         False,
         description="`true`: answer other names than this machine's own without HTTPS, and let passwords be read.",
     )
+    api_url: str = Field(
+        "",
+        description="A console elsewhere, such as `https://inspect.example`: `scan`, `jobs`, `results` and `trace` "
+        "ask it instead of a database.",
+    )
+    api_token: str = Field("", repr=False, description="What they show it: a token of `inspectq tokens add`.")
     flower_state: str = Field(
         "", description="File in which Flower keeps its tasks across restarts. Empty: in memory only."
     )

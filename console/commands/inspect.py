@@ -1,24 +1,20 @@
 """The commands about jobs and verdicts: scan, jobs, results, report."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from console.exits import ExitCode
-from console.files import whole
-from console.options import FORMAT, LARGEST_ID
-from console.results import Format, print_table, write_csv, write_json, write_parquet
+from console.options import FORMAT, LARGEST_ID, Composed
+from console.results import Format, write
 from console.terminal import say
-from db import drift, jobs, results, samples, webhooks
+from db import jobs, results
 from db.engine import Engine, reading, writing
 from db.errors import NotFound, ServiceAway
-from db.explanation import explain, open_batches
-from db.models import OPEN_JOBS, Disposition, JobState, ModelStatus
+from db.models import OPEN_JOBS, Disposition, ModelStatus
 from db.schema import open_database
 from db.settings import settings
 from vision.runtimes import RUNTIMES
@@ -26,42 +22,41 @@ from vision.runtimes import RUNTIMES
 JOB = click.argument("job", type=click.IntRange(1, LARGEST_ID))
 
 
+SUBMISSION_OPTIONS = Composed(
+    click.option("--model", help="Name, id or digest prefix.  [default: the newest approved one]"),
+    click.option(
+        "--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="Higher goes first."
+    ),
+    click.option(
+        "--reuse/--no-reuse",
+        default=True,
+        show_default=True,
+        help="Take over the verdict on an identical file by the same model, limits and runtime.",
+    ),
+    click.option(
+        "--runtime",
+        type=click.Choice(["auto", *RUNTIMES]),
+        default="auto",
+        show_default=True,
+        help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
+    ),
+    click.option(
+        "--audit-rate",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Of the images that pass, a random sample of this share comes before people, who are not told.",
+    ),
+    click.option(
+        "--notify", metavar="URL", help="Is told of the job's end, by a signed POST. See INSPECTQ_WEBHOOK_HOSTS."
+    ),
+)
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--model", help="Name, id or digest prefix.  [default: the newest approved one]")
+@SUBMISSION_OPTIONS
 @click.option("--wait", is_flag=True, help="Wait for the end and show the ledger. Without a broker, scan always does.")
-@click.option("--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
-@click.option(
-    "--reuse/--no-reuse",
-    default=True,
-    show_default=True,
-    help="Take over the verdict on an identical file by the same model, limits and runtime.",
-)
 @click.option("--profile", is_flag=True, help="Say where the time of an image went. Only where this process inspects.")
-@click.option(
-    "--runtime",
-    type=click.Choice(["auto", *RUNTIMES]),
-    default="auto",
-    show_default=True,
-    help="What the network is computed with. auto: the fastest that was accepted for the model and the device.",
-)
-@click.option(
-    "--audit-rate",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Of the images that pass, a random sample of this share comes before people, who are not told.",
-)
-@click.option("--notify", metavar="URL", help="Is told of the job's end, by a signed POST. See INSPECTQ_WEBHOOK_HOSTS.")
-def scan(
-    folder: Path,
-    model: str | None,
-    wait: bool,
-    priority: int,
-    reuse: bool,
-    profile: bool,
-    runtime: str,
-    audit_rate: float | None,
-    notify: str | None,
-) -> None:
+def scan(folder: Path, wait: bool, profile: bool, **wish: Any) -> None:
     """Inspect every image below FOLDER; prints the job's id."""
     from scheduler.submission import Submission, submit
 
@@ -69,15 +64,7 @@ def scan(
     if profile and chosen.broker_url:
         raise click.UsageError("--profile tells of this process, but INSPECTQ_BROKER_URL says that workers inspect.")
     engine = open_database(chosen.effective_database_url)
-    asked = Submission(
-        folder=folder,
-        model=model,
-        priority=priority,
-        reuse=reuse,
-        runtime=runtime,
-        audit_rate=audit_rate,
-        notify=notify,
-    )
+    asked = Submission(folder=folder, **wish)
     job = submit(engine, asked, chosen)
     click.echo(job)
     sys.stdout.flush()  # whoever reads the id from a pipe should have it before the work begins
@@ -121,6 +108,10 @@ def _see_through(job: int) -> ExitCode:
     return code
 
 
+LISTED = ("job", "state", "model", "root", "submitted_by", "submitted_at", "reason")
+NO_JOB = "There is no job yet. Submit one: inspectq scan FOLDER"
+
+
 @click.group("jobs")
 def jobs_group() -> None:
     """The jobs there are, and what becomes of them."""
@@ -133,13 +124,12 @@ def list_jobs(limit: int, as_format: str) -> None:
     """The newest jobs."""
     from console.tables import print_rows
 
-    columns = ("job", "state", "model", "root", "submitted_by", "submitted_at", "reason")
     with reading(open_database(settings().effective_database_url)) as session:
         rows = []
         for job in jobs.newest(session, limit=limit):
             summary = jobs.summary(job)
-            rows.append({name: summary[name] for name in columns})
-    print_rows(rows, as_format, empty="There is no job yet. Submit one: inspectq scan FOLDER")
+            rows.append({name: summary[name] for name in LISTED})
+    print_rows(rows, as_format, empty=NO_JOB)
 
 
 @jobs_group.command()
@@ -147,37 +137,13 @@ def list_jobs(limit: int, as_format: str) -> None:
 @FORMAT
 def show(job: int, as_format: str) -> None:
     """State, progress and ledger of JOB, and what it waits for."""
-    from console import escapes
-    from console.drift import defect_rate_words, drift_fields, drift_words
-    from console.notifying import notify_fields, notify_words
+    from console.job_facts import job_facts, job_lines
     from console.tables import print_fields
 
     chosen = settings()
     with reading(open_database(chosen.effective_database_url)) as session:
-        row = jobs.get(session, job)
-        ledger = jobs.ledger(session, job)
-        done, planned = jobs.progress(session, job)
-        fields: dict[str, Any] = {
-            **jobs.summary(row),
-            "images_done": done,
-            "images_planned": planned,
-            "ledger": ledger.to_dict(),
-            "ledger_closed": ledger.closed and row.state in (JobState.DONE, JobState.CANCELLED),
-            "judged_by": [asdict(counted) for counted in results.runtimes(session, job)],
-            "batches_open": asdict(open_batches(session, job)),
-            "explanation": explain(session, row, cluster=bool(chosen.broker_url)),
-        }
-        compared, found = drift.of_job(session, row), samples.sampled(session, row)
-        told = webhooks.of_jobs(session, [job]).get(job)
-        if as_format == "json":
-            fields["drift"] = drift_fields(compared)
-            fields["sample_of_passed"] = escapes.fields(found)
-            fields["notify"] = notify_fields(row, told)
-        else:
-            fields["likeness"] = drift_words(row, compared)
-            fields["defect_rate"] = defect_rate_words(compared)
-            fields["sample_of_passed"] = " ".join(escapes.words(found)) or None
-            fields["notify"] = notify_words(row, told)
+        told = job_facts if as_format == "json" else job_lines
+        fields = told(session, job, cluster=bool(chosen.broker_url))
     print_fields(fields, as_format)
 
 
@@ -208,39 +174,36 @@ def retry(job: int, wait: bool) -> None:
         raise SystemExit(_see_through(job))
 
 
-@click.command("results")
-@JOB
-@click.option("--disposition", type=click.Choice([kind.value.lower() for kind in Disposition], case_sensitive=False))
-@click.option(
-    "--format", "as_format", type=click.Choice([str(kind) for kind in Format]), default="table", show_default=True
+RESULTS_OPTIONS = Composed(
+    JOB,
+    click.option(
+        "--disposition", type=click.Choice([kind.value.lower() for kind in Disposition], case_sensitive=False)
+    ),
+    click.option(
+        "--format", "as_format", type=click.Choice([str(kind) for kind in Format]), default="table", show_default=True
+    ),
+    click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output."),
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
-def show_results(job: int, disposition: str | None, as_format: str, out: Path | None) -> None:
-    """The verdicts of JOB, in the order of the paths."""
+
+
+def chosen_format(as_format: str, out: Path | None) -> Format:
+    """Raises UsageError where it cannot be written there."""
     kind = Format(as_format)
     if kind is Format.PARQUET and out is None:
         raise click.UsageError("Parquet is not text: say where to write it, with --out FILE.")
+    return kind
+
+
+@click.command("results")
+@RESULTS_OPTIONS
+def show_results(job: int, disposition: str | None, as_format: str, out: Path | None) -> None:
+    """The verdicts of JOB, in the order of the paths."""
+    kind = chosen_format(as_format, out)
     wanted = Disposition(disposition.upper()) if disposition else None
     with reading(open_database(settings().effective_database_url)) as session:
         jobs.get(session, job)
         rows = results.of_job(session, job, disposition=wanted)
-        if kind is Format.TABLE and out is None:
-            print_table(rows)
-        elif kind is Format.PARQUET and out is not None:
-            with whole(out) as part:
-                write_parquet(rows, part)
-        else:
-            with _stream(out) as stream:
-                {Format.CSV: write_csv, Format.JSON: write_json}[kind](rows, stream)
-
-
-@contextmanager
-def _stream(out: Path | None) -> Iterator[IO[str]]:
-    if out is None:
-        yield sys.stdout
-        return
-    with whole(out) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        yield stream
+        write(rows, kind, out)
 
 
 @click.command()

@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 from console.agreement import facts as agreement_facts
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
+from console.job_facts import job_facts, job_lines
 from console.notifying import notify_fields
 from console.results import csv_lines, plain
 from console.web.api_words import Decision, Facts, Job, Jobs, Me, Notify, Problem, Results, Submission
@@ -103,6 +104,13 @@ def get_job(context: Shared, job: Number) -> Job:
         return _told(session, [jobs.get(session, job)])[0]
 
 
+@router.get("/jobs/{job}/facts", summary="More of it, as `inspectq jobs show --format json`; or in sentences")
+def get_job_facts(context: Shared, job: Number, sentences: bool = False) -> Facts:
+    told = job_lines if sentences else job_facts
+    with reading(context.engine) as session:
+        return told(session, job, cluster=context.embedded is None)
+
+
 @router.post("/jobs/{job}/cancel", summary="Stop an open job; verdicts that exist stay")
 def cancel_job(context: Shared, looking: Inspecting, job: Number) -> Job:
     with writing(context.engine) as session:
@@ -158,13 +166,13 @@ def _as_text(kind: str) -> dict[str, Any]:
 
 
 @router.get("/jobs/{job}/results.csv", summary="All its verdicts, as `inspectq results --format csv`", **_as_text(CSV))
-def results_csv(context: Shared, job: Number) -> StreamingResponse:
-    return StreamingResponse(_streamed(context, job, csv_lines), media_type=CSV)
+def results_csv(context: Shared, job: Number, verdict: Disposition | None = None) -> StreamingResponse:
+    return StreamingResponse(_streamed(context, job, verdict, csv_lines), media_type=CSV)
 
 
 @router.get("/jobs/{job}/results.jsonl", summary="All its verdicts, a JSON object on each line", **_as_text(LINES))
-def results_jsonl(context: Shared, job: Number) -> StreamingResponse:
-    lines = _streamed(context, job, lambda rows: (json.dumps(plain(row)) + "\n" for row in rows))
+def results_jsonl(context: Shared, job: Number, verdict: Disposition | None = None) -> StreamingResponse:
+    lines = _streamed(context, job, verdict, lambda rows: (json.dumps(plain(row)) + "\n" for row in rows))
     return StreamingResponse(lines, media_type=LINES)
 
 
@@ -196,13 +204,21 @@ def add_review(context: Shared, looking: Inspecting, job: Number, said: Decision
         return review_facts(reviews.decide(session, new))
 
 
-@router.get("/results/{result}", summary="Everything that one verdict rests on, as `inspectq trace --format json`")
+@router.get("/jobs/{job}/trace", summary="Everything that the verdict on a path rests on, as `inspectq trace`")
+def trace_path(
+    context: Shared,
+    job: Number,
+    path: Annotated[str, Query(min_length=1, max_length=8192, description="In the job's folder, or absolute.")],
+) -> Facts:
+    with reading(context.engine) as session:
+        return _traced(session, job, path)
+
+
+@router.get("/results/{result}", summary="The same of a verdict by its number")
 def get_result(context: Shared, result: Number) -> Facts:
     with reading(context.engine) as session:
         row = results.get(session, result)
-        found = lineage.trace(session, row.job_id, row.path, name_of)
-        misfits = [misfit.says for misfit in resting.of_verdict(session, found)]
-        return trace.fields(found, misfits)
+        return _traced(session, row.job_id, row.path)
 
 
 @router.get("/models", summary="The models")
@@ -234,6 +250,11 @@ def get_evaluation(context: Shared, evaluation: Number) -> Facts:
 def get_agreement(context: Shared, study: Number) -> Facts:
     with reading(context.engine) as session:
         return agreement_facts(session, study)
+
+
+def _traced(session: Session, job: int, path: str) -> Facts:
+    found = lineage.trace(session, job, path, name_of)
+    return trace.fields(found, [misfit.says for misfit in resting.of_verdict(session, found)])
 
 
 def _told(session: Session, found: Sequence[InspectionJob]) -> list[Job]:
@@ -271,13 +292,15 @@ def _result(one: Shown) -> Facts:
     }
 
 
-def _streamed(context: Context, job: int, lines: Callable[[Iterable[Facts]], Iterable[str]]) -> Iterator[str]:
+def _streamed(
+    context: Context, job: int, verdict: Disposition | None, lines: Callable[[Iterable[Facts]], Iterable[str]]
+) -> Iterator[str]:
     """One state of the database, however long the reader takes; few rows of it in memory."""
     with reading(context.engine) as session:
         jobs.get(session, job)
 
     def read() -> Iterator[str]:
         with reading(context.engine) as session:
-            yield from lines(results.of_job(session, job))
+            yield from lines(results.of_job(session, job, disposition=verdict))
 
     return read()
