@@ -30,7 +30,7 @@ from db.seals import seal
 _FETCH_ROWS = 1000
 _REFERENCE = ("torch", "fp32")
 # What the model has learned from, what its limits are read off, and what other models of its recipe said.
-_NO_TEST = ("train", "validation", "folds")
+NO_TEST = ("train", "validation", "folds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +213,7 @@ def newest(
         Evaluation.checkpoint_id == checkpoint_id,
         Evaluation.engine == engine,
         Evaluation.precision == precision,
-        Evaluation.split.not_in(_NO_TEST),
+        Evaluation.split.not_in(NO_TEST),
         not_(learned_from),
     )
     return session.scalar(query.order_by(leaks, Evaluation.id.desc()).limit(1))
@@ -243,7 +243,7 @@ def _tests(session: Session, checkpoint: Checkpoint) -> list[Evaluation]:
     return [
         row
         for row in of_checkpoint(session, checkpoint.id)
-        if row.split not in _NO_TEST and not (row.split == "all" and row.dataset_snapshot_id == own)
+        if row.split not in NO_TEST and not (row.split == "all" and row.dataset_snapshot_id == own)
     ]
 
 

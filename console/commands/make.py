@@ -1,4 +1,4 @@
-"""The commands that make and judge models: sample, dataset check, train, evaluate, models."""
+"""The commands that make and judge models: sample, train, evaluate, models."""
 
 import json
 import shutil
@@ -41,39 +41,6 @@ def sample(folder: Path, images: int, seed: int, station: bool) -> None:
         f"{drawn.train} training images, {drawn.test} test images and {drawn.incoming} incoming ones, of which "
         f"{drawn.bad_files} cannot be read on purpose. Next: inspectq train {folder}"
     )
-
-
-@click.group()
-def dataset() -> None:
-    """Look at labelled images before training."""
-
-
-@dataset.command()
-@dataset_options
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also as a page, with the pictures.")
-@click.option("--weights", metavar="imagenet|FILE", help="Look for label errors, by this network's features.")
-@click.option("--model", help="The same, by a model's own.")
-@FORMAT
-def check(html: Path | None, weights: str | None, model: str | None, as_format: str, **options: Any) -> None:
-    """Counts, unreadable files, twins within and across the split, doubtful labels."""
-    from console.checking import described, doubts, machine_readable
-    from trainer.dataset import describe
-
-    if model is not None and weights is not None:
-        raise click.UsageError("--weights and --model both name a network: which one?")
-    if weights == "none":
-        raise click.UsageError("--weights none knows nothing: label errors take a network that does.")
-    data = chosen_dataset(options)
-    found = doubts(data, weights, model)
-    if as_format == "json":
-        click.echo(json.dumps(machine_readable(data, found), indent=2))
-    else:
-        click.echo(describe(data) + described(data, found), nl=False)
-    if html is not None:
-        from console.report import write_dataset_report
-
-        write_dataset_report(data, found, html)
-        say(f"The page: {html}")
 
 
 @click.command()
