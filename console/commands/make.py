@@ -12,7 +12,7 @@ from console.files import whole
 from console.options import DEVICE, FORMAT, LARGEST_ID, chosen_dataset, chosen_recipe, dataset_options, recipe_options
 from console.runtimes import parity_fields, parity_line
 from console.terminal import say
-from db import checkpoints, evaluations, operating_points, runtimes
+from db import checkpoints, evaluations, operating_points, runtimes, samples
 from db.engine import reading, writing
 from db.models import Evaluation, ModelStatus
 from db.schema import open_database
@@ -184,11 +184,14 @@ def list_models(as_format: str) -> None:
 @FORMAT
 def show(model: str, as_format: str) -> None:
     """Where MODEL comes from and how it was judged."""
+    from console.model_escapes import model_fields, model_words
     from console.tables import print_fields
 
     with reading(open_database(settings().effective_database_url)) as session:
         checkpoint = checkpoints.find(session, model)
         run = checkpoint.training_run
+        sampled = samples.of_model(session, checkpoint.id)
+        told = {f"by operating point {number}": " ".join(model_words(jobs)) for number, jobs in sampled.items()}
         point = operating_points.current(session, checkpoint)
         fields = {
             "id": checkpoint.id,
@@ -211,6 +214,7 @@ def show(model: str, as_format: str) -> None:
             "library_versions": run.library_versions,
             "runtimes": [parity_fields(row) for row in runtimes.of_checkpoint(session, checkpoint.id)],
             "evaluations": [_evaluation(row) for row in evaluations.of_checkpoint(session, checkpoint.id)],
+            "samples_of_passed": model_fields(sampled) if as_format == "json" else told,
         }
     print_fields(fields, as_format)
 

@@ -15,12 +15,25 @@ from fastapi.responses import StreamingResponse
 
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
+from console.model_escapes import model_fields
 from console.results import csv_lines, plain
 from console.web.api_words import Decision, Facts, Job, Jobs, Problem, Results, Submission
 from console.web.context import Context, Shared
 from console.web.jobs import inspect
 from console.web.people import Looking
-from db import checkpoints, evaluations, gallery, jobs, lineage, operating_points, resting, results, reviews, tally
+from db import (
+    checkpoints,
+    evaluations,
+    gallery,
+    jobs,
+    lineage,
+    operating_points,
+    resting,
+    results,
+    reviews,
+    samples,
+    tally,
+)
 from db.engine import Session, reading, writing
 from db.gallery import Shown, Sort, Wanted
 from db.models import OPEN_JOBS, Disposition, InspectionJob, ReviewDecision
@@ -200,7 +213,10 @@ def list_models(context: Shared) -> Facts:
         return {"models": [{"model": row.id, **model_facts(row)} for row in checkpoints.every(session)]}
 
 
-@router.get("/models/{model}", summary="One model, with its evaluations and limits")
+@router.get(
+    "/models/{model}",
+    summary="One model, with its evaluations and limits, and what samples say of what passes",
+)
 def get_model(context: Shared, model: Number) -> Facts:
     with reading(context.engine) as session:
         row = checkpoints.get(session, model)
@@ -210,6 +226,7 @@ def get_model(context: Shared, model: Number) -> Facts:
             "evaluations": [evaluation_facts(one) for one in evaluations.of_checkpoint(session, model)],
             "operating_points": [point_facts(one) for one in operating_points.of_checkpoint(session, row)],
             "current_operating_point": operating_points.current(session, row).id,
+            "samples_of_passed": model_fields(samples.of_model(session, model)),
         }
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from console.model_escapes import model_words
 from console.web.context import Context, Shared
 from console.web.people import Looking
-from db import checkpoints, evaluations, operating_points
+from db import checkpoints, evaluations, operating_points, samples
 from db.engine import Session, reading, writing
 from db.errors import InspectqError, Refused
 from db.models import ModelStatus
@@ -125,6 +126,7 @@ def _page(context: Context, session: Session, number: int, *, status: int = 200,
         "evaluations": [(row, judgement(row)) for row in judged],
         "points": operating_points.of_checkpoint(session, model),
         "current": operating_points.current(session, model).id,
+        "escapes": {point: model_words(jobs) for point, jobs in samples.of_model(session, model.id).items()},
         "problem": problem,
     }
     return context.page("model.html.j2", status=status, section="models", **values)
