@@ -238,6 +238,16 @@ def applying_at(
     return _in_order(then, engine, precision), _in_order(since, engine, precision)
 
 
+def judged_alike(session: Session, first: Checkpoint, second: Checkpoint) -> list[tuple[Evaluation, Evaluation]]:
+    """The newest tests of both by the reference on the same images at the same threshold; the newest pair first."""
+    sides: list[dict[tuple[object, ...], Evaluation]] = [{}, {}]
+    for side, checkpoint in zip(sides, (first, second), strict=True):
+        for row in _tests(session, checkpoint):
+            if (row.engine, row.precision) == _REFERENCE:
+                side.setdefault((row.dataset_snapshot_id, row.split, row.threshold), row)
+    return [(row, sides[1][images]) for images, row in sides[0].items() if images in sides[1]]
+
+
 def _tests(session: Session, checkpoint: Checkpoint) -> list[Evaluation]:
     own = checkpoint.training_run.dataset_snapshot_id
     return [
@@ -295,6 +305,15 @@ def scores(session: Session, evaluation: int) -> Iterator[EvaluationScore]:
     """The per-image scores, in the order of the paths. The session must stay open meanwhile."""
     query = select(EvaluationScore).where(EvaluationScore.evaluation_id == evaluation).order_by(EvaluationScore.path)
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
+
+
+def score_of(session: Session, evaluation: int, path: str) -> EvaluationScore:
+    """One image of an evaluation. Raises NotFound."""
+    own = (EvaluationScore.evaluation_id == evaluation, EvaluationScore.path == path)
+    found = session.scalar(select(EvaluationScore).where(*own))
+    if found is None:
+        raise NotFound(f"There is no image {path} in evaluation e{evaluation}.")
+    return found
 
 
 def labelled_scores(session: Session, evaluation: int) -> Iterator[tuple[str, float]]:

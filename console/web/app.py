@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from console.web import api, health, images, jobs, models, review
+from console.web import api, comparison, evaluations, health, images, jobs, models, review
 from console.web.context import STATIC, Context
 from console.web.embedded import Embedded
 from console.web.guard import Guard
@@ -52,7 +52,7 @@ def create_app(engine: Engine, settings: Settings, embedded: Embedded | None) ->
     )
     app.add_middleware(Guard)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for each in (jobs, images, review, models, health):
+    for each in (jobs, images, review, comparison, models, evaluations, health):
         app.include_router(each.router, include_in_schema=False)
     app.include_router(api.router)
     app.add_exception_handler(InspectqError, _said)

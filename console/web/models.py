@@ -119,11 +119,12 @@ def _page(context: Context, session: Session, number: int, *, status: int = 200,
     from console.report.judgement import judgement
 
     model = checkpoints.get(session, number)
-    judged = evaluations.of_checkpoint(session, model.id)
+    judged, counts = evaluations.of_checkpoint(session, model.id), evaluations.newest(session, model.id)
     values: dict[str, Any] = {
         "model": model,
         "run": model.training_run,
         "evaluations": [(row, judgement(row)) for row in judged],
+        "counts": counts.id if counts else None,
         "points": operating_points.of_checkpoint(session, model),
         "current": operating_points.current(session, model).id,
         "escapes": {point: model_words(jobs) for point, jobs in samples.of_model(session, model.id).items()},
