@@ -3,8 +3,7 @@
 The share of passed parts that is defective: escapes. People found it, by images of which they were told nothing. Its
 bounds are those of Clopper and Pearson, as if images had been put back: of a sample that is a large part of the job
 they are wider than need be. Nothing is known of images that were drawn and not decided; where somebody was not sure,
-the bounds are told for either answer.
-Several jobs are taken together by trainer/strata.py.
+the bounds are told for either answer. Several jobs are taken together by trainer/strata.py.
 """
 
 import math

@@ -41,8 +41,8 @@ def choose(decisions: Iterable[Decided], tested: Mapping[str, JudgedOn]) -> Choi
     by_bytes: dict[str, list[Decided]] = defaultdict(list)
     left_out = []
     for image in decisions:
-        if image.review.sha256 is None:
-            left_out.append(LeftOut(why=Why.UNREADABLE, image=image, detail="nothing was read when it was inspected"))
+        if image.review.sha256 is None or image.then.score is None:  # it may be what ended a worker: never decoded here
+            left_out.append(LeftOut(why=Why.UNREADABLE, image=image, detail=image.then.reason_code or ""))
         else:
             by_bytes[image.review.sha256].append(image)
     images = []

@@ -115,36 +115,38 @@ def _copied(part: Path, choice: Choice, settings: Settings) -> tuple[_Files, lis
         copies = pool.map(partial(_copy, part, settings), choice.images)
         for places, copied in zip(choice.images, copies, strict=True):
             progress.advance(task)
-            if isinstance(copied, LeftOut):
-                left_out.append(copied)
+            if isinstance(copied, list):
+                left_out += copied
             else:
                 files[copied[0]] = (places, copied[1])
     return files, left_out
 
 
-def _copy(part: Path, settings: Settings, places: Sequence[Decided]) -> tuple[Path, bytes] | LeftOut:
-    """The copy, from the first of its places that still holds these bytes, and its signature."""
-    why = Why.GONE, ""
+def _copy(part: Path, settings: Settings, places: Sequence[Decided]) -> tuple[Path, bytes] | list[LeftOut]:
+    """The copy, from the first of its places that still holds these bytes, and its signature; or why none does."""
+    lost = []
     for place in places:
         try:
             with InspectedFolder(to_bytes(place.root), settings.root_folders) as folder:
                 file = read_file(to_bytes(place.review.path), settings.max_bytes, folder=folder)
             if file.sha256 != place.review.sha256:
-                why = Why.CHANGED, f"sha256 {file.sha256}"
+                lost.append(LeftOut(why=Why.CHANGED, image=place, detail=f"sha256 {file.sha256}"))
                 continue
             seen = signature(decode_file(file, _limits(settings)).image)
         except OutsideRoots:
-            why = Why.UNREADABLE, "its folder is not among the allowed ones (INSPECTQ_ROOTS)"
+            detail = "its folder is not among the allowed ones (INSPECTQ_ROOTS)"
+            lost.append(LeftOut(why=Why.UNREADABLE, image=place, detail=detail))
         except Unreadable as fault:
-            why = Why.GONE if fault.reason is Reason.VANISHED else Why.UNREADABLE, fault.detail
+            why = Why.GONE if fault.reason is Reason.VANISHED else Why.UNREADABLE
+            lost.append(LeftOut(why=why, image=place, detail=fault.detail))
         except StorageTrouble as trouble:
-            why = Why.GONE, str(trouble)
+            lost.append(LeftOut(why=Why.GONE, image=place, detail=str(trouble)))
         else:
             copy = part / CLASSES[place.review.decision] / f"{file.sha256}{_suffix(place.review.path)}"
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes(file.content)
             return copy, seen
-    return LeftOut(why=why[0], image=places[0], detail=why[1])
+    return lost
 
 
 def _suffix(path: str) -> str:

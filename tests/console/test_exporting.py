@@ -164,18 +164,27 @@ def test_a_file_that_changed_or_went_or_never_was_one_is_counted_and_named(shop:
     (folder / "gone.png").unlink()
     (folder / "linked.png").rename(shop.folder / "elsewhere.png")
     (folder / "linked.png").symlink_to(shop.folder / "elsewhere.png")
+    sound = shop.save("monday/bomb.png", PARTS[13])  # what ended a worker is not decoded, whatever it is by now
+    bomb = shop.rows.Verdict(path="bomb.png", score=None, sha256=sound, reason="crashed_worker")
     cut = shop.rows.Verdict(path="cut.png", score=None, reason="truncated")
-    shop.decide(shop.rows.add_job(folder, [cut]), "cut.png", "FAIL")
+    job = shop.rows.add_job(folder, [bomb, cut])
+    for path in ("bomb.png", "cut.png"):
+        shop.decide(job, path, "FAIL")
+    shop.job("tuesday", {"elsewhere.png": "FAIL"}, first=1)  # the same bytes as gone.png
+    (shop.folder / "tuesday/elsewhere.png").unlink()
     told = shop.export()
     assert told.code == ExitCode.DONE, told.err
-    lost = {line["path"]: line["why"] for line in table(shop.folder / "out" / "left-out.csv")}
-    assert lost == {
+    lines = table(shop.folder / "out" / "left-out.csv")
+    assert {line["detail"] for line in lines} >= {"crashed_worker", "truncated"}
+    assert {line["path"]: line["why"] for line in lines} == {
         "changed.png": "changed since",
         "gone.png": "no longer there",
+        "elsewhere.png": "no longer there",
         "linked.png": "cannot be read",
+        "bomb.png": "cannot be read",
         "cut.png": "cannot be read",
     }
-    assert "4 decided images are left out" in told.err
+    assert "6 decided images are left out" in told.err
     assert "one class only" in told.err
 
 
