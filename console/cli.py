@@ -22,7 +22,7 @@ from db.display import paragraph, shown_lines
 _COMMANDS = {
     "demo": ("console.commands.demo", "demo", "Train, evaluate, scan and report on sample images; nothing needed."),
     "sample": ("console.commands.make", "sample", "Draw labelled sample photographs."),
-    "dataset": ("console.commands.make", "dataset", "Look at labelled images before training."),
+    "dataset": ("console.commands.dataset", "dataset", "Look at labelled images; make them from decisions."),
     "train": ("console.commands.make", "train", "Train a model, evaluate the saved file, keep both."),
     "evaluate": ("console.commands.make", "evaluate", "Judge a model on labelled images."),
     "compare": ("console.commands.compare", "compare", "Hold two models against each other on labelled images."),

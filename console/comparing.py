@@ -3,19 +3,23 @@
 Each is judged by PyTorch in single precision, at the limits that its scans are judged by.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from console.judging import Judge
 from console.terminal import shown
 from db import evaluations, operating_points
 from db.engine import Session, reading
 from db.errors import Refused
+from db.models import Evaluation
 from trainer.comparison import Comparison, Paired, compare
 from trainer.leakage_words import leaking_words
 from trainer.operating_point import Limits
+
+if TYPE_CHECKING:
+    from console.judging import Judge  # loads torch, which a page that compares what is stored does without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,37 +58,51 @@ class Compared:
     differences: tuple[Difference, ...]  # the furthest apart first
 
 
-def compare_models(judges: tuple[Judge, Judge]) -> Compared:
+def compare_models(judges: tuple["Judge", "Judge"]) -> Compared:
     """Judge what is not judged yet, then compare. Raises Refused where no image has a score by both."""
     first, second = judges
     rows = first.reference(), second.reference()
     with reading(first.engine) as session:
-        sides = _side(session, first, rows[0]), _side(session, second, rows[1])
-        told = [{row.path: row for row in evaluations.scores(session, number)} for number in rows]
+        return compare_stored(session, (evaluations.get(session, rows[0]), evaluations.get(session, rows[1])))
+
+
+def compare_stored(session: Session, judged: tuple[Evaluation, Evaluation], *, ranking: bool = True) -> Compared:
+    """Of two evaluations on the same images; `ranking` as for trainer.comparison.compare.
+
+    Raises Refused where no image has a score by both.
+    """
+    sides = _side(session, judged[0]), _side(session, judged[1])
+    told = [{row.path: row for row in evaluations.scores(session, one.id)} for one in judged]
+    dataset = judged[0].dataset
     scored = [
         (path, told[0][path].actual, (one, other))
         for path in sorted(told[0].keys() & told[1].keys())
         if (one := told[0][path].score) is not None and (other := told[1][path].score) is not None
     ]
     if not scored:
-        raise Refused(f"No image of {first.dataset.root} has a score by both models: there is nothing to compare.")
-    truth = np.array([actual == first.dataset.positive for _, actual, _ in scored])
+        raise Refused(f"No image of {dataset.root} has a score by both models: there is nothing to compare.")
+    truth = np.array([actual == dataset.positive_class for _, actual, _ in scored])
     each = np.array([pair for _, _, pair in scored], dtype=np.float64)
     limits = sides[0].limits, sides[1].limits
+    return Compared(
+        sides=sides,
+        split=judged[0].split,
+        images=len(scored),
+        unreadable=len(told[0].keys() | told[1].keys()) - len(scored),
+        comparison=compare(truth, (each[:, 0], each[:, 1]), limits, ranking=ranking),
+        differences=_differences(scored, limits),
+    )
+
+
+def _differences(
+    scored: Sequence[tuple[str, str, tuple[float, float]]], limits: tuple[Limits, Limits]
+) -> tuple[Difference, ...]:
     differences = [
         Difference(path=path, actual=actual, scores=pair, verdicts=verdicts)
         for path, actual, pair in scored
         if len(set(verdicts := (limits[0].verdict(pair[0]), limits[1].verdict(pair[1])))) > 1
     ]
-    differences.sort(key=lambda one: (-abs(one.scores[1] - one.scores[0]), one.path))
-    return Compared(
-        sides=sides,
-        split=first.judging.split or "all",
-        images=len(scored),
-        unreadable=len(told[0].keys() | told[1].keys()) - len(scored),
-        comparison=compare(truth, (each[:, 0], each[:, 1]), limits),
-        differences=tuple(differences),
-    )
+    return tuple(sorted(differences, key=lambda one: (-abs(one.scores[1] - one.scores[0]), one.path)))
 
 
 def printed(compared: Compared, *, limit: int) -> str:
@@ -103,7 +121,7 @@ def printed(compared: Compared, *, limit: int) -> str:
         f"on {which} images: {compared.images}{lost}",
         "",
         f"{'':<14}{'of':>7}{'both':>7}{'only 1':>8}{'only 2':>8}   2 less 1 (95% bounds)",
-        *(_line(name, part) for name, part in _parts(found)),
+        *(_line(name, part) for name, part in parts(found)),
     ]
     if found.auroc_difference is not None:
         bounds = found.auroc_bounds
@@ -128,29 +146,30 @@ def fields(compared: Compared) -> dict[str, Any]:
         "split": compared.split,
         "images": compared.images,
         "unreadable": compared.unreadable,
-        **{name.replace(" ", "_"): asdict(part) for name, part in _parts(found)},
+        **{name.replace(" ", "_"): asdict(part) for name, part in parts(found)},
         "auroc_difference": found.auroc_difference,
         "auroc_difference_bounds": None if found.auroc_bounds is None else asdict(found.auroc_bounds),
         "differences": [asdict(one) for one in compared.differences],
     }
 
 
-def _side(session: Session, judge: Judge, evaluation: int) -> Side:
-    point = operating_points.current(session, judge.checkpoint)
-    row = evaluations.get(session, evaluation)
+def _side(session: Session, judged: Evaluation) -> Side:
+    checkpoint = judged.checkpoint
+    point = operating_points.current(session, checkpoint)
     return Side(
-        model=judge.checkpoint.name,
-        digest=judge.checkpoint.digest,
-        evaluation=evaluation,
+        model=checkpoint.name,
+        digest=checkpoint.digest,
+        evaluation=judged.id,
         operating_point=point.id,
         approved=point.approval is not None,
         limits=Limits(pass_below=point.pass_below, fail_from=point.fail_from),
-        judged=row.images,
-        leaking=row.leaking,
+        judged=judged.images,
+        leaking=judged.leaking,
     )
 
 
-def _parts(found: Comparison) -> tuple[tuple[str, Paired], ...]:
+def parts(found: Comparison) -> tuple[tuple[str, Paired], ...]:
+    """Each kind of mistake by its name."""
     return (("misses", found.misses), ("false alarms", found.false_alarms), ("mistakes", found.mistakes))
 
 

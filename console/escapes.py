@@ -3,7 +3,7 @@
 The share of passed parts that is defective: escapes. People found it, by images of which they were told nothing. Its
 bounds are those of Clopper and Pearson, as if images had been put back: of a sample that is a large part of the job
 they are wider than need be. Nothing is known of images that were drawn and not decided; where somebody was not sure,
-the bounds are told for either answer.
+the bounds are told for either answer. Several jobs are taken together by trainer/strata.py.
 """
 
 import math
@@ -30,23 +30,27 @@ class Escapes:
     at_most_with_unsure: float  # the same, if all that somebody was not sure of are defective
 
 
-def escapes(found: Sampled) -> Escapes | None:
-    """None where nobody has decided about any of the sample."""
-    if not found.decided:
+def escapes(*jobs: Sampled) -> Escapes | None:
+    """Of one job, or of several together; None where nobody has decided about any of the samples."""
+    decided = [found for found in jobs if found.decided]
+    if not decided:
         return None
     # Imported here, and below: `jobs show` of a job without a sample loads no scipy.
-    from trainer.bounds import exact_bounds, upper_bound
+    from trainer.strata import Stratum, share_of
 
-    bounds = exact_bounds(found.defective, found.decided)
+    sure = share_of([Stratum(size=one.passed, looked=one.decided, found=one.defective) for one in decided])
+    worst = share_of(
+        [Stratum(size=one.passed, looked=one.decided + one.unsure, found=one.defective + one.unsure) for one in decided]
+    )
     return Escapes(
-        decided=found.decided,
-        defective=found.defective,
-        unsure=found.unsure,
-        rate=found.defective / found.decided,
-        lcl=bounds.lcl,
-        ucl=bounds.ucl,
-        at_most=upper_bound(found.defective, found.decided),
-        at_most_with_unsure=upper_bound(found.defective + found.unsure, found.decided + found.unsure),
+        decided=sum(one.decided for one in decided),
+        defective=sum(one.defective for one in decided),
+        unsure=sum(one.unsure for one in decided),
+        rate=sure.rate,
+        lcl=sure.bounds.lcl,
+        ucl=sure.bounds.ucl,
+        at_most=sure.at_most,
+        at_most_with_unsure=worst.at_most,
     )
 
 
@@ -84,10 +88,15 @@ def words(found: Sampled) -> list[str]:
     told = escapes(found)
     if told is None:
         return said
-    said.append(
+    return said + share_words(told)
+
+
+def share_words(told: Escapes) -> list[str]:
+    """What share of what passes is defective, and what if the doubtful ones are."""
+    said = [
         f"{told.defective} of these {told.decided} are defective: {told.rate:.2%} of what passes "
         f"({told.lcl:.2%} to {told.ucl:.2%} with 95% confidence), at most {told.at_most:.2%}."
-    )
+    ]
     if told.unsure:
         said.append(
             f"If the {told.unsure} that somebody was not sure of are defective: at most {told.at_most_with_unsure:.2%}."

@@ -1,7 +1,8 @@
-"""How does a file appear under its name only when it is complete?"""
+"""How does a file, or a folder of files, appear under its name only when it is complete?"""
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,3 +34,27 @@ def whole(out: Path) -> Iterator[Path]:
         raise Refused(f"{out} cannot be written: {error.strerror}. Choose another --out.") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """An empty folder to write into; it takes the name `out` at the end of the block, and is gone after an error.
+
+    Raises Refused where `out` holds anything or is no folder, and where nothing can be written there.
+    """
+    place = out.resolve()
+    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        raise Refused(f"{out} is there and is no empty folder: nothing was written. Name another one.")
+    if not place.parent.is_dir():
+        raise Refused(f"There is no folder {out.parent} to make {out.name} in. Name another one.")
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        part.mkdir()
+        yield part
+        part.replace(place)  # refused by the system where somebody has put something into it meanwhile
+    except OSError as error:
+        if error.errno not in (*_OF_WRITING, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise Refused(f"{out} cannot be written: {error.strerror}. Name another folder.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -66,13 +66,13 @@ def write_csv(rows: Iterable[Row], stream: IO[str]) -> None:
     stream.writelines(csv_lines(rows, shown if stream.isatty() else str))
 
 
-def csv_lines(rows: Iterable[Row], seen: Callable[[str], str] = str) -> Iterator[str]:
-    """One header line, then one line per verdict.
+def csv_lines(rows: Iterable[Row], seen: Callable[[str], str] = str, columns: Sequence[str] = COLUMNS) -> Iterator[str]:
+    """One header line, then one line per row, by default per verdict.
 
     Text that a spreadsheet would run as a formula begins with an apostrophe: take it away to have the text. `seen` is
     done to every text.
     """
-    writer = csv.DictWriter(_Handed(), fieldnames=COLUMNS)
+    writer = csv.DictWriter(_Handed(), fieldnames=columns)
     yield writer.writeheader()
     for row in rows:
         cells = {n: seen(defused(v)) if isinstance(v, str) else v for n, v in plain(row).items()}

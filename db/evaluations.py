@@ -4,7 +4,7 @@ Training runs and evaluations are written whole, once they are over: an interrup
 no row that somebody could take for a result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from db.seals import seal
 _FETCH_ROWS = 1000
 _REFERENCE = ("torch", "fp32")
 # What the model has learned from, what its limits are read off, and what other models of its recipe said.
-_NO_TEST = ("train", "validation", "folds")
+NO_TEST = ("train", "validation", "folds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +213,7 @@ def newest(
         Evaluation.checkpoint_id == checkpoint_id,
         Evaluation.engine == engine,
         Evaluation.precision == precision,
-        Evaluation.split.not_in(_NO_TEST),
+        Evaluation.split.not_in(NO_TEST),
         not_(learned_from),
     )
     return session.scalar(query.order_by(leaks, Evaluation.id.desc()).limit(1))
@@ -238,12 +238,22 @@ def applying_at(
     return _in_order(then, engine, precision), _in_order(since, engine, precision)
 
 
+def judged_alike(session: Session, first: Checkpoint, second: Checkpoint) -> list[tuple[Evaluation, Evaluation]]:
+    """The newest tests of both by the reference on the same images at the same threshold; the newest pair first."""
+    sides: list[dict[tuple[object, ...], Evaluation]] = [{}, {}]
+    for side, checkpoint in zip(sides, (first, second), strict=True):
+        for row in _tests(session, checkpoint):
+            if (row.engine, row.precision) == _REFERENCE:
+                side.setdefault((row.dataset_snapshot_id, row.split, row.threshold), row)
+    return [(row, sides[1][images]) for images, row in sides[0].items() if images in sides[1]]
+
+
 def _tests(session: Session, checkpoint: Checkpoint) -> list[Evaluation]:
     own = checkpoint.training_run.dataset_snapshot_id
     return [
         row
         for row in of_checkpoint(session, checkpoint.id)
-        if row.split not in _NO_TEST and not (row.split == "all" and row.dataset_snapshot_id == own)
+        if row.split not in NO_TEST and not (row.split == "all" and row.dataset_snapshot_id == own)
     ]
 
 
@@ -295,6 +305,20 @@ def scores(session: Session, evaluation: int) -> Iterator[EvaluationScore]:
     """The per-image scores, in the order of the paths. The session must stay open meanwhile."""
     query = select(EvaluationScore).where(EvaluationScore.evaluation_id == evaluation).order_by(EvaluationScore.path)
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
+
+
+def score(session: Session, number: int) -> EvaluationScore:
+    """One image of an evaluation. Raises NotFound."""
+    found = session.get(EvaluationScore, number)
+    if found is None:
+        raise NotFound(f"There is no score {number}.")
+    return found
+
+
+def score_numbers(session: Session, evaluation: int, paths: Collection[str]) -> dict[str, int]:
+    """By path, the numbers of these images' scores in the evaluation."""
+    own = (EvaluationScore.evaluation_id == evaluation, EvaluationScore.path.in_(paths))
+    return dict(session.execute(select(EvaluationScore.path, EvaluationScore.id).where(*own)).all())
 
 
 def labelled_scores(session: Session, evaluation: int) -> Iterator[tuple[str, float]]:

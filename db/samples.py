@@ -7,10 +7,11 @@ it, as long as the job is judged by the same limits; a sample of what other limi
 
 import math
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, insert, select
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select
 from sqlalchemy.orm import Session
 
 from db import audit, jobs
@@ -117,8 +118,12 @@ def sampled(session: Session, job: InspectionJob) -> Sampled:
     decision = counting(Review.decision)
     query = select(decision, func.count(_R.id)).where(_passed(job), _is_drawn(job)).group_by(decision)
     counted: dict[ReviewDecision | None, int] = dict(session.execute(query).all())
+    return _sampled(passed(session, job), counted)
+
+
+def _sampled(passed: int, counted: Mapping[ReviewDecision | None, int]) -> Sampled:
     return Sampled(
-        passed=passed(session, job),
+        passed=passed,
         drawn=sum(counted.values()),
         good=counted.get(ReviewDecision.PASS, 0),
         defective=counted.get(ReviewDecision.FAIL, 0),
@@ -126,9 +131,48 @@ def sampled(session: Session, job: InspectionJob) -> Sampled:
     )
 
 
+def of_model(session: Session, checkpoint: int) -> dict[int, list[Sampled]]:
+    """What was found in the samples of the model's jobs: of each job that has one, by the limits that count in it now.
+
+    By operating point, the newest first. `passed` is how many did when the job's newest sample was drawn: counting anew
+    would read every verdict that the model has given.
+    """
+    draws = select(SampleDraw).join(InspectionJob, _counts_now()).where(InspectionJob.checkpoint_id == checkpoint)
+    newest = {row.job_id: row for row in session.scalars(draws.order_by(SampleDraw.id))}
+    counted: dict[int, dict[ReviewDecision | None, int]] = defaultdict(dict)
+    for job, decision, images in session.execute(_found(checkpoint)):
+        counted[job][decision] = images
+    found: dict[int, list[Sampled]] = defaultdict(list)
+    for row in sorted(newest.values(), key=lambda row: (-row.operating_point_id, row.job_id)):
+        found[row.operating_point_id].append(_sampled(row.passed, counted[row.job_id]))
+    return dict(found)
+
+
 def of_job(session: Session, job: int) -> Sequence[SampleDraw]:
     """All samples that were drawn in the job, oldest first."""
     return session.scalars(select(SampleDraw).where(SampleDraw.job_id == job).order_by(SampleDraw.id)).all()
+
+
+def _counts_now() -> ColumnElement[bool]:
+    """Whether a draw is of the job and by the limits that count in it."""
+    own = InspectionJob.id == SampleDraw.job_id
+    return and_(own, InspectionJob.operating_point_id == SampleDraw.operating_point_id)
+
+
+def _found(checkpoint: int) -> Select[int, ReviewDecision | None, int]:
+    """(job, decision, images) of what was drawn in the model's jobs and still passes."""
+    image = (SampledImage.job_id == _R.job_id, SampledImage.path == _R.path, same_bytes(SampledImage.sha256, _R.sha256))
+    drawn = (
+        select(_R.job_id, _R.id, counting(Review.decision).label("decision"))
+        .select_from(SampleDraw)
+        .join(InspectionJob, _counts_now())
+        .join(SampledImage, SampledImage.draw_id == SampleDraw.id)
+        .join(_R, and_(*image))
+        .where(InspectionJob.checkpoint_id == checkpoint, is_newest(), _R.disposition == Disposition.PASS)
+        .distinct()
+        .subquery()
+    )
+    return select(drawn.c.job_id, drawn.c.decision, func.count()).group_by(drawn.c.job_id, drawn.c.decision)
 
 
 def _passed(job: InspectionJob) -> ColumnElement[bool]:

@@ -37,16 +37,21 @@ class Comparison:
     misses: Paired  # of the defective images, those that pass
     false_alarms: Paired  # of the good images, those that fail
     mistakes: Paired  # of all
-    auroc_difference: float | None  # the second's less the first's; None where a class is missing
+    auroc_difference: float | None  # the second's less the first's; None where a class is missing, or nobody asked
     auroc_bounds: Bounds | None
 
 
-def compare(truth: Bools, scores: tuple[Floats, Floats], limits: tuple[Limits, Limits]) -> Comparison:
-    """truth and each model's scores (n,), in the same order, n >= 1; True for defective."""
+def compare(
+    truth: Bools, scores: tuple[Floats, Floats], limits: tuple[Limits, Limits], *, ranking: bool = True
+) -> Comparison:
+    """truth and each model's scores (n,), in the same order, n >= 1; True for defective.
+
+    `ranking`: also compare the areas, whose bootstrap bounds take seconds where there are ten thousand images.
+    """
     missed = [truth & (each < limit.pass_below) for each, limit in zip(scores, limits, strict=True)]
     alarmed = [~truth & (each >= limit.fail_from) for each, limit in zip(scores, limits, strict=True)]
     difference, bounds = None, None
-    if truth.any() and not truth.all():
+    if ranking and truth.any() and not truth.all():
         difference, bounds = auroc_difference(truth, *scores)
     return Comparison(
         misses=_paired(missed[0][truth], missed[1][truth]),

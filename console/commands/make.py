@@ -1,4 +1,4 @@
-"""The commands that make and judge models: sample, dataset check, train, evaluate, models."""
+"""The commands that make and judge models: sample, train, evaluate, models."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from console.files import whole
 from console.options import DEVICE, FORMAT, LARGEST_ID, chosen_dataset, chosen_recipe, dataset_options, recipe_options
 from console.runtimes import parity_fields, parity_line
 from console.terminal import say
-from db import checkpoints, evaluations, operating_points, runtimes
+from db import checkpoints, evaluations, operating_points, runtimes, samples
 from db.engine import reading, writing
 from db.models import Evaluation, ModelStatus
 from db.schema import open_database
@@ -41,39 +41,6 @@ def sample(folder: Path, images: int, seed: int, station: bool) -> None:
         f"{drawn.train} training images, {drawn.test} test images and {drawn.incoming} incoming ones, of which "
         f"{drawn.bad_files} cannot be read on purpose. Next: inspectq train {folder}"
     )
-
-
-@click.group()
-def dataset() -> None:
-    """Look at labelled images before training."""
-
-
-@dataset.command()
-@dataset_options
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also as a page, with the pictures.")
-@click.option("--weights", metavar="imagenet|FILE", help="Look for label errors, by this network's features.")
-@click.option("--model", help="The same, by a model's own.")
-@FORMAT
-def check(html: Path | None, weights: str | None, model: str | None, as_format: str, **options: Any) -> None:
-    """Counts, unreadable files, twins within and across the split, doubtful labels."""
-    from console.checking import described, doubts, machine_readable
-    from trainer.dataset import describe
-
-    if model is not None and weights is not None:
-        raise click.UsageError("--weights and --model both name a network: which one?")
-    if weights == "none":
-        raise click.UsageError("--weights none knows nothing: label errors take a network that does.")
-    data = chosen_dataset(options)
-    found = doubts(data, weights, model)
-    if as_format == "json":
-        click.echo(json.dumps(machine_readable(data, found), indent=2))
-    else:
-        click.echo(describe(data) + described(data, found), nl=False)
-    if html is not None:
-        from console.report import write_dataset_report
-
-        write_dataset_report(data, found, html)
-        say(f"The page: {html}")
 
 
 @click.command()
@@ -217,11 +184,14 @@ def list_models(as_format: str) -> None:
 @FORMAT
 def show(model: str, as_format: str) -> None:
     """Where MODEL comes from and how it was judged."""
+    from console.model_escapes import model_fields, model_words
     from console.tables import print_fields
 
     with reading(open_database(settings().effective_database_url)) as session:
         checkpoint = checkpoints.find(session, model)
         run = checkpoint.training_run
+        sampled = samples.of_model(session, checkpoint.id)
+        told = {f"by operating point {number}": " ".join(model_words(jobs)) for number, jobs in sampled.items()}
         point = operating_points.current(session, checkpoint)
         fields = {
             "id": checkpoint.id,
@@ -244,6 +214,7 @@ def show(model: str, as_format: str) -> None:
             "library_versions": run.library_versions,
             "runtimes": [parity_fields(row) for row in runtimes.of_checkpoint(session, checkpoint.id)],
             "evaluations": [_evaluation(row) for row in evaluations.of_checkpoint(session, checkpoint.id)],
+            "samples_of_passed": model_fields(sampled) if as_format == "json" else told,
         }
     print_fields(fields, as_format)
 

@@ -5,7 +5,9 @@ Charts hold numbers and our own words only: names from a data set stand in HTML,
 
 import io
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +57,7 @@ _POINTS_PER_INCH = 72  # with this resolution, a point of the SVG is a pixel of 
 _LOG_FROM = 100  # highest bin / lowest filled bin from which small bins vanish on a linear axis
 _CLOSE = 0.1  # limits nearer than this: their labels would touch
 _ODDS_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+_OTHER: Any = {"linewidth": 2, "linestyle": (0, (4, 2)), "clip_on": False, "zorder": 4}
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -66,6 +69,7 @@ class Size:
     height: int
 
 
+_DRAWING = threading.Lock()  # matplotlib keeps its style for the whole process, and a server draws in several threads
 WIDE, NARROW = Size(width=760, height=250), Size(width=340, height=230)
 WIDE_PAIR, NARROW_PAIR = Size(width=760, height=330), Size(width=340, height=310)
 SQUARE = Size(width=380, height=340)
@@ -76,7 +80,7 @@ def verdict_histogram(edges: Floats, counts: Counts, limits: tuple[float, float]
     pass_below, fail_from = limits
     middles = (edges[:-1] + edges[1:]) / 2
     names = ["pass" if at < pass_below else "fail" if at >= fail_from else "review" for at in middles]
-    with mpl.rc_context(_STYLE):
+    with _styled():
         figure, (axes,) = _canvas(size, panels=1)
         _bars(axes, edges, counts, [_INKS[name] for name in names])
         _count_axis(axes, counts)
@@ -96,7 +100,7 @@ def class_histograms(
     pass_below, fail_from = limits
     above = ["fail" if mid < pass_below else "fail-soft" if mid >= fail_from else "review" for mid in middles]
     below = ["pass-soft" if mid < pass_below else "pass" if mid >= fail_from else "review" for mid in middles]
-    with mpl.rc_context(_STYLE):
+    with _styled():
         figure, (upper, lower) = _canvas(size, panels=2)
         _bars(upper, edges, defective, [_INKS[name] for name in above])
         _bars(lower, edges, good, [_INKS[name] for name in below])
@@ -132,7 +136,7 @@ def overlaid_histograms(edges: Floats, job: Floats, expected: Floats, size: Size
     step = float(odds[1] - odds[0])
     borders = np.concatenate([[odds[0] - step], odds, [odds[-1] + step]])[::2]
     bars, line = (shares.reshape(-1, 2).sum(axis=1) for shares in (job, expected))
-    with mpl.rc_context(_STYLE):
+    with _styled():
         figure, (axes,) = _canvas(size, panels=1)
         axes.bar(borders[:-1] + step, bars, 2 * step * 0.86, color=_INKS["pass"], linewidth=0)
         axes.stairs(line, borders, color=_INKS["ink"], linewidth=1.75, baseline=0)
@@ -150,34 +154,41 @@ def overlaid_histograms(edges: Floats, job: Floats, expected: Floats, size: Size
         return _svg(figure, key)
 
 
-def roc_chart(points: Curves, here: tuple[float, float] | None, *, key: str) -> Markup:
-    """Recall over the false alarm rate. here: (false alarm rate, recall) at the threshold."""
-    with mpl.rc_context(_STYLE):
+def roc_chart(points: Curves, here: tuple[float, float] | None, *, key: str, other: Curves | None = None) -> Markup:
+    """Recall over the false alarm rate. here: (false alarm rate, recall) at the threshold; other: a dashed curve."""
+    with _styled():
         figure, (axes,) = _canvas(SQUARE, panels=1)
         axes.plot([0, 1], [0, 1], color=_INKS["muted"], linewidth=1, linestyle=(0, (2, 4)))
         axes.plot(points.false_alarm_rate, points.recall, color=_INKS["pass"], linewidth=2, clip_on=False, zorder=3)
+        if other is not None:
+            axes.plot(other.false_alarm_rate, other.recall, color=_INKS["fail"], **_OTHER)
         _unit_square(axes, "false alarm rate", "recall", here)
         return _svg(figure, key)
 
 
 def precision_recall_chart(
-    points: Curves, here: tuple[float, float] | None, *, share_defective: float, key: str
+    points: Curves, here: tuple[float, float] | None, *, share_defective: float, key: str, other: Curves | None = None
 ) -> Markup:
-    """Precision over recall. here: (recall, precision) at the threshold; share_defective: what guessing reaches."""
-    with mpl.rc_context(_STYLE):
+    """Precision over recall. here: (recall, precision) at the threshold; share_defective: what guessing reaches.
+
+    other: a dashed curve.
+    """
+    with _styled():
         figure, (axes,) = _canvas(SQUARE, panels=1)
         axes.axhline(share_defective, color=_INKS["muted"], linewidth=1, linestyle=(0, (2, 4)))
         # A step, as average precision sums it: between two points there is no threshold that gives more.
         axes.step(
             points.recall, points.precision, where="pre", color=_INKS["pass"], linewidth=2, clip_on=False, zorder=3
         )
+        if other is not None:
+            axes.step(other.recall, other.precision, where="pre", color=_INKS["fail"], **_OTHER)
         _unit_square(axes, "recall", "precision", here)
         return _svg(figure, key)
 
 
 def reliability_chart(points: Reliability, *, key: str) -> Markup:
     """The share of defective images over the mean score of a tenth, with its exact bounds; on the line it is honest."""
-    with mpl.rc_context(_STYLE):
+    with _styled():
         figure, (axes,) = _canvas(SQUARE, panels=1)
         axes.plot([0, 1], [0, 1], color=_INKS["muted"], linewidth=1, linestyle=(0, (2, 4)))
         axes.vlines(points.mean_score, points.lcl, points.ucl, color=_INKS["pass"], linewidth=1.5, clip_on=False)
@@ -186,6 +197,12 @@ def reliability_chart(points: Reliability, *, key: str) -> Markup:
         )
         _unit_square(axes, "mean score", "share that is defective", None)
         return _svg(figure, key)
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    with _DRAWING, mpl.rc_context(_STYLE):
+        yield
 
 
 def _canvas(size: Size, *, panels: int) -> tuple[Figure, Sequence[Axes]]:

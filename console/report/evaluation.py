@@ -1,6 +1,5 @@
 """How good is a model on labelled images, and which ones did it get wrong?"""
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import numpy as np
 from console.report import charts, page
 from console.report.curves import Floats, curves
 from console.report.judgement import Judgement, judgement
+from console.report.pictures import scores_by_class
 from console.report.thumbnails import Exhibit, exhibit, explanation
 from console.report.wording import said_of_twins
 from db import evaluations
@@ -78,7 +78,7 @@ def _read(session: Session, evaluation_id: int) -> _Facts:
     found = evaluations.get(session, evaluation_id)
     judged = judgement(found)
     _ = found.checkpoint.training_run.dataset  # loaded here: the page is drawn after the session
-    defective, good = _scores(session, found.id, judged.positive)
+    defective, good = scores_by_class(session, found)
     return _Facts(
         evaluation=found,
         judgement=judged,
@@ -88,13 +88,6 @@ def _read(session: Session, evaluation_id: int) -> _Facts:
         false_alarms=evaluations.false_alarms(session, found, judged.positive, limit=MOST_PICTURES),
         unreadable=evaluations.unreadable(session, found, limit=MOST_UNREADABLE),
     )
-
-
-def _scores(session: Session, evaluation_id: int, positive: str) -> tuple[Floats, Floats]:
-    defective, good = array("d"), array("d")
-    for actual, score in evaluations.labelled_scores(session, evaluation_id):
-        (defective if actual == positive else good).append(score)
-    return np.array(defective), np.array(good)
 
 
 def _gallery(root: str, rows: Sequence[EvaluationScore], total: int) -> dict[str, Any]:
@@ -143,15 +136,13 @@ def _curves(facts: _Facts) -> dict[str, Any]:
     if points is None:
         return {}
     counts = facts.judgement
-    recall = counts.found / counts.defective
-    predicted = counts.found + counts.alarms
-    alarms = (counts.alarms / counts.good, recall)
-    precision = (recall, counts.found / predicted) if predicted else None
+    alarms, recall = counts.on_roc
+    precision = counts.on_precision_recall
     share = counts.defective / (counts.defective + counts.good)
     return {
-        "roc": charts.roc_chart(points, alarms, key="roc"),
+        "roc": charts.roc_chart(points, counts.on_roc, key="roc"),
         "precision_recall": charts.precision_recall_chart(points, precision, share_defective=share, key="pr"),
         "recall": recall,
-        "false_alarm_rate": alarms[0],
+        "false_alarm_rate": alarms,
         "precision": precision[1] if precision else None,
     }

@@ -52,6 +52,17 @@ class Judgement:
         return self.alarms + self.passed
 
     @property
+    def on_roc(self) -> tuple[float, float]:
+        """(false alarm rate, recall), where there are parts of both kinds."""
+        return self.alarms / self.good, self.found / self.defective
+
+    @property
+    def on_precision_recall(self) -> tuple[float, float] | None:
+        """(recall, precision), where there are defective parts; None where none was predicted."""
+        predicted = self.found + self.alarms
+        return (self.found / self.defective, self.found / predicted) if predicted else None
+
+    @property
     def misses(self) -> str:
         """Half a sentence: missed 23 of 126 defective parts (18.3%)."""
         if not self.defective:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from console.files import whole
@@ -16,8 +16,16 @@ from console.terminal import shown
 
 def render(template: str, made_at: datetime, values: Mapping[str, Any]) -> str:
     """The page as text. Every value is escaped, in text and in attributes, unless it is a drawn chart."""
-    made = environment(Path(__file__).parent / "templates")
-    return made.get_template(template).render(values, made_at=made_at, version=version("inspectq"))
+    return _template(template).render(values, made_at=made_at, version=version("inspectq"))
+
+
+def picture(chart: Markup, *, width: int, height: int) -> str:
+    """A chart as a file of its own, in the colours that the reader's screen asks for. In pixels."""
+    return _template("chart.svg.j2").render(chart=chart, width=width, height=height)
+
+
+def _template(name: str) -> Template:
+    return environment(Path(__file__).parent / "templates").get_template(name)
 
 
 def environment(*templates: Path) -> Environment:

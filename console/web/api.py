@@ -17,6 +17,7 @@ from console.agreement import facts as agreement_facts
 from console.evidence import trace
 from console.evidence.facts import evaluation_facts, model_facts, point_facts, review_facts
 from console.job_facts import job_facts, job_lines
+from console.model_escapes import model_fields
 from console.notifying import notify_fields
 from console.results import csv_lines, plain
 from console.web.api_words import Decision, Facts, Job, Jobs, Me, Notify, Problem, Results, Submission
@@ -33,6 +34,7 @@ from db import (
     resting,
     results,
     reviews,
+    samples,
     tally,
     webhooks,
 )
@@ -227,7 +229,10 @@ def list_models(context: Shared) -> Facts:
         return {"models": [{"model": row.id, **model_facts(row)} for row in checkpoints.every(session)]}
 
 
-@router.get("/models/{model}", summary="One model, with its evaluations and limits")
+@router.get(
+    "/models/{model}",
+    summary="One model, with its evaluations and limits, and what samples say of what passes",
+)
 def get_model(context: Shared, model: Number) -> Facts:
     with reading(context.engine) as session:
         row = checkpoints.get(session, model)
@@ -237,6 +242,7 @@ def get_model(context: Shared, model: Number) -> Facts:
             "evaluations": [evaluation_facts(one) for one in evaluations.of_checkpoint(session, model)],
             "operating_points": [point_facts(one) for one in operating_points.of_checkpoint(session, row)],
             "current_operating_point": operating_points.current(session, row).id,
+            "samples_of_passed": model_fields(samples.of_model(session, model)),
         }
 
 

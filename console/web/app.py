@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from console.web import account, agreements, api, health, images, jobs, models, review, sign_in
+from console.web import account, agreements, api, comparison, evaluations, health, images, jobs, models, review, sign_in
 from console.web.attempts import Attempts
 from console.web.context import STATIC, Context, templates
 from console.web.embedded import Embedded
@@ -67,7 +67,7 @@ def create_app(engine: Engine, settings: Settings, embedded: Embedded | None, *,
         raise SettingInvalid("INSPECTQ_WEB_USER_HEADER needs INSPECTQ_WEB_PROXIES: anybody could send that header.")
     app.add_middleware(Proxies, trusted=trusted, user_header=header)  # the last one added looks first
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for each in (sign_in, account, jobs, images, review, agreements, models, health):
+    for each in (sign_in, account, jobs, images, review, agreements, comparison, models, evaluations, health):
         app.include_router(each.router, include_in_schema=False)
     app.include_router(api.router)
     app.add_exception_handler(InspectqError, _said)

@@ -1,5 +1,6 @@
 """The pages about images: the gallery of a job, one image, and its pictures. An image is asked for by its verdict."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -21,7 +22,7 @@ router = APIRouter()
 PAGE_IMAGES = 60
 _SAME_FILE = 20  # verdicts on it that are shown
 # Named by the bytes of a file, so what it shows never changes; but not for others who share the browser's cache.
-_KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
+KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
 class Filter(BaseModel):
@@ -139,18 +140,23 @@ def heat(context: Shared, result: Number) -> Response:
         png = context.heat_maps.png(job, row, model)
     except NoPicture as problem:
         return JSONResponse({"detail": str(problem)}, status_code=404)
-    return Response(png, media_type="image/png", headers=_KEPT)
+    return Response(png, media_type="image/png", headers=KEPT)
 
 
 def _picture(context: Context, result: int, *, full: bool) -> Response:
     with reading(context.engine) as session:
         row, job = _found(session, result)
+    return picture_of(context, lambda: (context.pictures.full if full else context.pictures.small)(job, row), full=full)
+
+
+def picture_of(context: Context, draw: Callable[[], bytes], *, full: bool) -> Response:
+    """What `draw` gives, or in its place the sentence that says why there is none: an error would show nothing."""
     try:
-        jpeg = context.pictures.full(job, row) if full else context.pictures.small(job, row)
-    except NoPicture as problem:  # said where the picture would be: an error would show nothing
+        jpeg = draw()
+    except NoPicture as problem:
         drawn = context.text("no_picture.svg.j2", sentence=str(problem), small=not full)
         return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
-    return Response(jpeg, media_type="image/jpeg", headers=_KEPT)
+    return Response(jpeg, media_type="image/jpeg", headers=KEPT)
 
 
 def _found(session: Session, result: int) -> tuple[InspectionResult, InspectionJob]:

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from console.model_escapes import model_words
 from console.web.context import Context, Number, Shared
 from console.web.people import Approving
-from db import checkpoints, evaluations, operating_points
+from db import checkpoints, evaluations, operating_points, samples
 from db.engine import Session, reading, writing
 from db.errors import InspectqError, Refused
 from db.models import ModelStatus
@@ -118,13 +119,15 @@ def _page(context: Context, session: Session, number: int, *, status: int = 200,
     from console.report.judgement import judgement
 
     model = checkpoints.get(session, number)
-    judged = evaluations.of_checkpoint(session, model.id)
+    judged, counts = evaluations.of_checkpoint(session, model.id), evaluations.newest(session, model.id)
     values: dict[str, Any] = {
         "model": model,
         "run": model.training_run,
         "evaluations": [(row, judgement(row)) for row in judged],
+        "counts": counts.id if counts else None,
         "points": operating_points.of_checkpoint(session, model),
         "current": operating_points.current(session, model).id,
+        "escapes": {point: model_words(jobs) for point, jobs in samples.of_model(session, model.id).items()},
         "problem": problem,
     }
     return context.page("model.html.j2", status=status, section="models", **values)

@@ -1,7 +1,8 @@
-"""How does a browser get the picture of a verdict: small for a gallery, or with all its pixels?
+"""How does a browser get the picture of a verdict, or of a score: small for a gallery, or with all its pixels?
 
-Only a file whose bytes are those that were inspected is shown, by the way in which it was read then: from its job's
-folder, and never through a link that leads elsewhere. Pictures are named by these bytes, and are made once.
+Only a file whose bytes are those that were inspected is shown, by the way in which it was read then: from the folder
+of its job or data set, and never through a link that leads elsewhere. Pictures are named by these bytes, and are made
+once.
 """
 
 import threading
@@ -10,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.models import InspectionJob, InspectionResult
+from db.models import DatasetSnapshot, EvaluationScore, InspectionJob, InspectionResult
 from db.paths import to_bytes
 from vision.cores import usable_cores
 from vision.faults import Reason, StorageTrouble, Unreadable
@@ -21,6 +22,10 @@ from vision.whole_file import write_whole
 SMALL = 320  # pixels: sharp at 160 CSS pixels on a screen of double density
 _MOST_BYTES = 2 * 2**30  # on disk; about 100,000 small ones
 _LOOK_EVERY = 500  # pictures made, from one look at the disk to the next
+
+
+_Source = InspectionJob | DatasetSnapshot
+_Row = InspectionResult | EvaluationScore
 
 
 class NoPicture(Exception):
@@ -52,18 +57,18 @@ class Pictures:
         """JPEG of at most SMALL x SMALL pixels. Raises NoPicture."""
         return self._get(_SMALL, job, row)
 
-    def full(self, job: InspectionJob, row: InspectionResult) -> bytes:
+    def full(self, source: _Source, row: _Row) -> bytes:
         """JPEG with every pixel. Raises NoPicture."""
-        return self._get(_FULL, job, row)
+        return self._get(_FULL, source, row)
 
-    def _get(self, kind: _Kind, job: InspectionJob, row: InspectionResult) -> bytes:
+    def _get(self, kind: _Kind, source: _Source, row: _Row) -> bytes:
         if row.sha256 is None or row.score is None:
             raise NoPicture("It could not be read when it was inspected.")
         file = self._folder / kind.name / row.sha256[:2] / f"{row.sha256}.jpg"
         with suppress(OSError):
             return file.read_bytes()
         with self._decoding:
-            made = _made(kind, job, row, self._roots).jpeg
+            made = _made(kind, source, row, self._roots).jpeg
         with suppress(OSError):  # a full disk costs time, not the picture
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, made)
@@ -84,9 +89,9 @@ class Pictures:
             total -= size
 
 
-def _made(kind: _Kind, job: InspectionJob, row: InspectionResult, roots: tuple[bytes, ...]) -> Thumbnail:
+def _made(kind: _Kind, source: _Source, row: _Row, roots: tuple[bytes, ...]) -> Thumbnail:
     try:
-        with InspectedFolder(to_bytes(job.root), roots) as folder:
+        with InspectedFolder(to_bytes(source.root), roots) as folder:
             return kind.make(to_bytes(row.path), row.sha256 or "", folder)
     except OutsideRoots as error:
         raise NoPicture("Its folder is not among the allowed ones (INSPECTQ_ROOTS).") from error

@@ -192,8 +192,12 @@ class Rows:
         engine: str = "torch",
         precision: str = "fp32",
         leaking: int | None = None,
+        of: str | None = None,
     ) -> int:
-        """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id."""
+        """A test of `model` on `images` with the threshold 0.5, its own data set's or another's; returns its id.
+
+        `of`: the fingerprint of the data set; without one each model has another.
+        """
         scored = [image for image in images if image.score is not None]
         scores = [image.score for image in scored]
         metrics = compute_metrics(
@@ -213,7 +217,7 @@ class Rows:
         )
         with writing(self.engine) as session:
             dataset = evaluations.snapshot(
-                session, _dataset(str(root), twins, fingerprint="f" * 64 if own else f"{model:064}")
+                session, _dataset(str(root), twins, fingerprint="f" * 64 if own else of or f"{model:064}")
             )
             return evaluations.add_evaluation(session, new, checkpoint_id=model, dataset=dataset).id
 

@@ -1,4 +1,4 @@
-"""Does a file appear whole or not at all, and does it take the place of nothing but a file?"""
+"""Does a file or a folder appear whole or not at all, and does a file take the place of nothing but a file?"""
 
 import errno
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from console.files import whole
+from console.files import whole, whole_folder
 from db.errors import Refused
 
 
@@ -62,3 +62,28 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, number: 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="There is no folder"), whole(tmp_path / "nowhere/out"):
         pytest.fail("nothing may be written")
+
+
+def test_a_folder_appears_when_all_of_it_is_there_and_after_an_error_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    with pytest.raises(ValueError, match="half-way"), whole_folder(out) as part:
+        (part / "half").write_text("half")
+        raise ValueError("half-way")
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir()
+    with whole_folder(out) as part:
+        (part / "all").write_text("all")
+        assert list(out.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["parts", "all"]
+
+
+def test_a_folder_takes_the_place_of_nothing_even_of_what_came_meanwhile(tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    with pytest.raises(Refused, match="cannot be written: "), whole_folder(out) as part:
+        (part / "ours").write_text("ours")
+        out.mkdir()
+        (out / "theirs").write_text("theirs")
+    assert [path.name for path in tmp_path.rglob("*")] == ["parts", "theirs"]
+    for taken in (out, out / "theirs"):
+        with pytest.raises(Refused, match="no empty folder"), whole_folder(taken):
+            pytest.fail("nothing may be written")

@@ -1,6 +1,7 @@
 """Do the charts show the right points, and do they fit into a page?"""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import numpy as np
@@ -89,6 +90,25 @@ def test_a_chart_refers_to_nothing_outside_itself() -> None:
 def test_the_same_scores_give_the_same_drawing() -> None:
     assert _histogram([0.1, 0.9], (0.5, 0.5)) == _histogram([0.1, 0.9], (0.5, 0.5))
     assert _histogram([0.1, 0.9], (0.5, 0.5)) != _histogram([0.1, 0.8], (0.5, 0.5))
+
+
+def test_threads_that_draw_at_once_draw_what_each_would_alone(labelled: tuple[np.ndarray, np.ndarray]) -> None:
+    points = curves(*labelled)
+    assert points is not None
+    alone = charts.roc_chart(points, None, key="roc")
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(lambda _: charts.roc_chart(points, None, key="roc"), range(24))) == {alone}
+
+
+def test_a_second_curve_is_dashed_and_of_another_colour(labelled: tuple[np.ndarray, np.ndarray]) -> None:
+    points, other = curves(*labelled), curves(labelled[0] / 2, labelled[1])
+    assert points is not None
+    for drawn in (
+        charts.roc_chart(points, None, key="roc", other=other),
+        charts.precision_recall_chart(points, None, share_defective=0.2, key="pr", other=other),
+    ):
+        lines = re.findall(r'style="(fill: none; [^"]*stroke: var\(--(?:pass|fail)\)[^"]*)"', drawn)
+        assert [("dasharray" in line, "--fail" in line) for line in lines] == [(False, False), (True, True)]
 
 
 def test_the_curves_are_drawn_with_the_threshold_on_them(labelled: tuple[np.ndarray, np.ndarray]) -> None:

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from db import checkpoints, operating_points
 from db.engine import Engine, reading
 from tests.console.conftest import Rows
+from tests.console.test_model_escapes import decided_job
 from tests.console.test_thresholds import images
 from tests.web.conftest import Console, Looked
 
@@ -66,3 +67,17 @@ def test_a_report_is_shown_whole(console: Console, at_desk: Looked, tmp_path: Pa
 def test_where_no_model_is_it_is_said_how_to_make_one(console: Console, at_desk: Looked) -> None:
     at_desk.page.goto(f"{console.url}/models")
     expect(at_desk.page.get_by_text("inspectq train FOLDER")).to_be_visible()
+
+
+def test_what_the_samples_of_its_jobs_say_stands_beside_the_limits_and_in_the_api(
+    console: Console, at_desk: Looked, tmp_path: Path
+) -> None:
+    console.rows.add_model()
+    decided_job(console.rows, tmp_path, 6, 1)
+    at_desk.page.goto(f"{console.url}/models/1")
+    point = at_desk.page.locator(".card", has_text="Operating point 2:")
+    expect(point).to_contain_text("Of 6 images that passed in 1 job 6 were drawn at random: 6 are decided.")
+    expect(point).to_contain_text("16.67% of what passes")
+    expect(at_desk.page.locator(".card", has_text="Operating point 1:")).not_to_contain_text("of what passes")
+    (told,) = at_desk.page.request.get(f"{console.url}/api/v1/models/1").json()["samples_of_passed"]
+    assert (told["operating_point"], told["defective"], told["decided"]) == (2, 1, 6)

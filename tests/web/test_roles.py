@@ -100,7 +100,7 @@ def test_every_route_asks_who_may(served: Console, engine: Engine, clients: dict
 
 
 def numbered(path: str) -> str:
-    for name in ("job", "result", "model", "evaluation", "point", "token", "user", "study"):
+    for name in ("job", "result", "model", "evaluation", "score", "point", "token", "user", "study"):
         path = path.replace(f"{{{name}}}", "999999")
     assert "{" not in path, "which number?"
     return path
