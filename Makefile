@@ -10,7 +10,7 @@ RIVALS := .venv-rivals
 PACKAGES := db vision trainer worker scheduler console
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint audit bench bench-control-plane bench-rivals-env up lock clean
+.PHONY: help setup demo test faults lint screenshots audit bench bench-control-plane bench-rivals-env up lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ lint: $(STAMP) ## ruff, mypy --strict and the import rule
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(PACKAGES) benchmarks
 	@$(BIN)/lint-imports
+
+screenshots: $(STAMP) ## the pictures of the console in docs/images, of a demo that is run for them (10 minutes)
+	@folder=$$(mktemp -d) && cd $$folder && $(CURDIR)/$(BIN)/inspectq demo >/dev/null && cd $(CURDIR) && \
+	  $(BIN)/python -m tests.web.screenshots $$folder/inspectq-demo docs/images && rm -rf $$folder
 
 audit: $(STAMP) ## known weaknesses of the locked packages (asks the internet), and ruff's security rules
 	@$(BIN)/ruff check --select S .

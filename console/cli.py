@@ -57,6 +57,7 @@ _REMOTE = {
     "jobs": ("console.commands.remote", "jobs_group"),
     "results": ("console.commands.remote", "show_results"),
     "trace": ("console.commands.remote", "trace"),
+    "models": ("console.commands.remote", "models"),
 }
 _ANYWHERE = ("demo", "sample")
 

@@ -111,8 +111,8 @@ class Settings(BaseSettings):
     )
     api_url: str = Field(
         "",
-        description="A console elsewhere, such as `https://inspect.example`: `scan`, `jobs`, `results` and `trace` "
-        "ask it instead of a database.",
+        description="A console elsewhere, such as `https://inspect.example`: `scan`, `jobs`, `results`, "
+        "`trace` and `models list` ask it instead of a database.",
     )
     api_token: str = Field("", repr=False, description="What they show it: a token of `inspectq tokens add`.")
     flower_state: str = Field(

@@ -157,25 +157,11 @@ def list_models(as_format: str) -> None:
 
     One without leaks comes before those that leak.
     """
+    from console.evidence.facts import listed_model
     from console.tables import print_rows
 
     with reading(open_database(settings().effective_database_url)) as session:
-        rows = []
-        for checkpoint in checkpoints.every(session):
-            judged = evaluations.newest(session, checkpoint.id)
-            rows.append(
-                {
-                    "id": checkpoint.id,
-                    "name": checkpoint.name,
-                    "status": checkpoint.status.value,
-                    "digest": checkpoint.digest,
-                    "evaluation": f"e{judged.id}" if judged else None,
-                    "accuracy": judged.accuracy if judged else None,
-                    "miss_rate": judged.miss_rate if judged else None,
-                    "false_alarm_rate": judged.false_alarm_rate if judged else None,
-                    "created_at": checkpoint.created_at.isoformat(),
-                }
-            )
+        rows = [listed_model(session, checkpoint) for checkpoint in checkpoints.every(session)]
     print_rows(rows, as_format, empty="There is no model yet. Make one: inspectq train DIR")
 
 

@@ -1,4 +1,5 @@
-"""The commands that work through a console elsewhere, where INSPECTQ_API_URL names one: scan, jobs, results, trace.
+"""The commands that work through a console elsewhere, where INSPECTQ_API_URL names one: scan, jobs, results, trace,
+models list.
 
 They print what those of the same name print that work on the database, and end with the same exit codes.
 """
@@ -112,6 +113,19 @@ def trace(job: int, path: str, as_format: str) -> None:
     """Everything that the verdict on PATH in JOB rests on: image, model, training, limits and who approved them."""
     with _remote() as remote:
         click.echo(json.dumps(remote.get(f"/jobs/{job}/trace", path=path), indent=2))
+
+
+@click.group()
+def models() -> None:
+    """The models there are."""
+
+
+@models.command("list")
+@FORMAT
+def list_models(as_format: str) -> None:
+    """Every model, newest first, with its latest evaluation by PyTorch in fp32 on images that it did not learn from."""
+    with _remote() as remote:
+        print_rows(remote.get("/models")["models"], as_format, empty="There is no model yet.")
 
 
 def _rows(lines: Iterator[dict[str, Any]]) -> Iterator[Row]:

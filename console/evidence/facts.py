@@ -7,6 +7,8 @@ neither torch nor numpy.
 from typing import Any
 
 from console.runtimes import parity_fields
+from db import evaluations
+from db.engine import Session
 from db.lineage import Lineage, given
 from db.models import (
     AuditEvent,
@@ -70,6 +72,25 @@ def model_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         **_own(checkpoint.values()),
         "training_run": _own(run.values()),
         "dataset": _own(run.dataset.values()),
+    }
+
+
+def listed_model(session: Session, checkpoint: Checkpoint) -> dict[str, Any]:
+    """A line of `models list`: with its newest evaluation by the reference on images that it did not learn from.
+
+    One without leaks comes before those that leak.
+    """
+    judged = evaluations.newest(session, checkpoint.id)
+    return {
+        "id": checkpoint.id,
+        "name": checkpoint.name,
+        "status": checkpoint.status.value,
+        "digest": checkpoint.digest,
+        "evaluation": f"e{judged.id}" if judged else None,
+        "accuracy": judged.accuracy if judged else None,
+        "miss_rate": judged.miss_rate if judged else None,
+        "false_alarm_rate": judged.false_alarm_rate if judged else None,
+        "created_at": checkpoint.created_at.isoformat(),
     }
 
 

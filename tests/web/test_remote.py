@@ -64,6 +64,8 @@ def job(console: Console, tmp_path: Path) -> int:
         ("jobs", "list", "--format", "json"),
         ("jobs", "show", "JOB"),
         ("jobs", "show", "JOB", "--format", "json"),
+        ("models", "list"),
+        ("models", "list", "--format", "json"),
         ("results", "JOB"),
         ("results", "JOB", "--disposition", "fail"),
         ("results", "JOB", "--format", "csv"),

@@ -1,13 +1,16 @@
 """What does a program send to /api/v1, and what is it told? The shapes that its description names."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from db.models import JobState, Role
 from vision.runtimes import RUNTIMES
 
+MOST = 500  # elements of a page
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Elements at most.")]
 Facts = dict[str, Any]
 
 
