@@ -5,6 +5,8 @@ hundreds of megabytes, and pages are to be served meanwhile. Maps are named by m
 """
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -67,7 +69,8 @@ class HeatMaps:
     def _running(self) -> ProcessPoolExecutor:
         with self._changing:
             if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+                spawn = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_end_with_the_server)
             return self._pool
 
     def _end(self) -> None:
@@ -75,6 +78,17 @@ class HeatMaps:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_the_server() -> None:
+    """However that ends: a process that waits for work holds the pipe itself, and would wait for ever."""
+    server = multiprocessing.parent_process()
+
+    def follow() -> None:
+        multiprocessing.connection.wait([server.sentinel] if server else [])
+        os._exit(0)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _explained(

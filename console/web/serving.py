@@ -1,11 +1,15 @@
 """How is the console served: from one process, on which address, and do people sign in?"""
 
 import ipaddress
-from collections.abc import Callable
-from contextlib import ExitStack
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
+from console.exits import ExitCode
 from console.web.app import create_app
 from console.web.embedded import Embedded
 from db import people
@@ -22,7 +26,7 @@ def serve(engine: Engine, settings: Settings, say: Callable[[str], None]) -> Non
     """Until SIGINT or SIGTERM. Raises SettingInvalid."""
     address = settings.web_address
     login = settings.web_login or bool(settings.web_user_header) or not _is_loopback(address)
-    with ExitStack() as stack:
+    with _ended_by_sigterm(), ExitStack() as stack:
         embedded = None if settings.broker_url else stack.enter_context(Embedded())
         to = receivers(settings)
         if embedded is not None and to is not None:  # elsewhere the leading scheduler does
@@ -44,6 +48,20 @@ def serve(engine: Engine, settings: Settings, say: Callable[[str], None]) -> Non
         if login:
             say(_about_people(engine))
         uvicorn.Server(config).run()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """uvicorn raises the signal that ended it anew, which by default leaves nobody the time to end what they began."""
+
+    def end(_: int, __: FrameType | None) -> NoReturn:
+        raise SystemExit(ExitCode.DONE)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _shown(config: uvicorn.Config) -> str:

@@ -198,6 +198,7 @@ def test_a_folder_is_submitted_watched_and_inspected(
         page.get_by_role("button", name="Inspect", exact=True).click()
         expect(page.locator(".state")).to_have_text("done", timeout=60_000)
         expect(page.locator(".ledger")).to_contain_text("40")
+        expect(page.locator(".histogram svg")).to_be_visible()
         page.get_by_role("link", name="All images").click()
         page.locator(".shot a").first.click()
         heat = page.get_by_role("button", name="Heat map")

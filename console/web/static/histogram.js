@@ -13,11 +13,11 @@ function made(name, attributes, parent, words) {
 }
 
 async function draw(place) {
+  place.classList.add("histogram"); // at once: it is asked for again while the scores are on their way
   const { cells, pass_below, fail_from, given } = await (await fetch(place.dataset.scores)).json();
   const step = 1 / cells.length, group = cells.length / BARS;
   const images = cells.reduce((sum, count) => sum + count, 0);
   if (!images) { place.textContent = "No image has a score."; return; }
-  place.classList.add("histogram");
   const svg = made("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": "Scores from 0 to 1, and the two limits" }, place);
   const bars = Array.from({ length: BARS }, (_, at) => cells.slice(at * group, (at + 1) * group).reduce((sum, count) => sum + count, 0));
   const highest = Math.max(...bars);
@@ -88,4 +88,9 @@ async function draw(place) {
   show();
 }
 
-for (const place of document.querySelectorAll("#histogram")) draw(place);
+// Now, and where htmx puts a job that has ended in the place of one that one watched.
+function drawAll() {
+  for (const place of document.querySelectorAll("#histogram:not(.histogram)")) draw(place);
+}
+document.addEventListener("htmx:load", drawAll);
+drawAll();
