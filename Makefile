@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_AUDIT := pip-audit@2.10.1
 SEEDS ?= 1 2
+WEIGHTS ?= imagenet
 RIVALS := .venv-rivals
 PACKAGES := db vision trainer worker scheduler console
 
@@ -44,9 +45,8 @@ lint: $(STAMP) ## ruff, mypy --strict and the import rule
 	@$(BIN)/mypy $(PACKAGES) benchmarks
 	@$(BIN)/lint-imports
 
-screenshots: $(STAMP) ## the pictures of the console in docs/images, of a demo that is run for them (10 minutes)
-	@folder=$$(mktemp -d) && cd $$folder && $(CURDIR)/$(BIN)/inspectq demo >/dev/null && cd $(CURDIR) && \
-	  $(BIN)/python -m tests.web.screenshots $$folder/inspectq-demo docs/images && rm -rf $$folder
+screenshots: $(STAMP) ## the pictures of the console in docs/images, of a model that is trained for them (WEIGHTS=imagenet)
+	@$(BIN)/python -m tests.web.screenshots docs/images $(WEIGHTS)
 
 audit: $(STAMP) ## known weaknesses of the locked packages (asks the internet), and ruff's security rules
 	@$(BIN)/ruff check --select S .

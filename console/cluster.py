@@ -107,7 +107,8 @@ class LocalCluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a client needs to use this cluster: the variables of database, broker and home folder."""
-        complete = self._environment(self._services["scheduler"])
+        # The console's, where there is one: its login can also let people in, which whoever started all of this may.
+        complete = self._environment(self._services.get("web") or self._services["scheduler"])
         return {name: complete[name] for name in _CLIENT}
 
     @property

@@ -32,7 +32,7 @@ from db.settings import Settings
 from scheduler.submission import person
 from trainer.twins import nearest_twins
 from vision.decode import Limits, decode_file, read_image
-from vision.faults import Reason, StorageTrouble, Unreadable
+from vision.faults import Altered, Reason, StorageTrouble, Unreadable
 from vision.reading import InspectedFolder, OutsideRoots, read_file
 from vision.signature import as_array, signature
 from vision.suffixes import IMAGE_SUFFIXES
@@ -177,11 +177,11 @@ def _near_tested(files: _Files, tests: Mapping[str, JudgedOn], settings: Setting
 
 
 def _seen(limits: Limits, test: JudgedOn) -> bytes | None:
+    path = to_bytes(test.root) + b"/" + to_bytes(test.path)
     try:
-        picture = read_image(to_bytes(test.root) + b"/" + to_bytes(test.path), limits)
-    except (Unreadable, StorageTrouble):
+        return signature(read_image(path, limits, sha256=test.sha256).image)
+    except (Unreadable, StorageTrouble, Altered):
         return None
-    return signature(picture.image) if picture.sha256 == test.sha256 else None
 
 
 def _tell(part: Path, files: _Files, left_out: Iterable[LeftOut]) -> str:

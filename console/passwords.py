@@ -23,11 +23,12 @@ def cluster_variables(folder: Path) -> Mapping[str, str]:
     made = {
         "POSTGRES_PASSWORD": secrets.token_hex(16),
         "INSPECTQ_SERVICE_PASSWORD": secrets.token_hex(16),
+        "INSPECTQ_CONSOLE_PASSWORD": secrets.token_hex(16),
         "REDIS_PASSWORD": secrets.token_hex(16),
         "INSPECTQ_FLOWER_AUTH": f"inspectq:{secrets.token_hex(8)}",
     }
     used = {name: os.environ.get(name) or remembered.get(name) or new for name, new in made.items()}
-    for name in ("POSTGRES_PASSWORD", "INSPECTQ_SERVICE_PASSWORD", "REDIS_PASSWORD"):
+    for name in ("POSTGRES_PASSWORD", "INSPECTQ_SERVICE_PASSWORD", "INSPECTQ_CONSOLE_PASSWORD", "REDIS_PASSWORD"):
         if quote(used[name], safe="") != used[name]:
             raise ComposeError(f"{name} stands inside URLs: use letters and digits only.")
     write_private(path, "".join(f"{name}={value}\n" for name, value in used.items()))

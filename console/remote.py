@@ -13,6 +13,7 @@ from db.errors import NotFound, Refused, ServiceAway, SettingInvalid
 from db.settings import Settings
 
 _SECONDS = 30.0
+_NO_CONSOLE = "What answers at {} is no console of inspectq."
 _TRIES = 3  # at a submission, whose key makes the second one harmless
 
 
@@ -34,6 +35,7 @@ class Remote:
             base_url=f"{self._place}{url.path.rstrip('/')}/api/v1",
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=_SECONDS,
+            trust_env=url.scheme == "https",  # a proxy of the environment would read the token
         )
 
     def __enter__(self) -> Self:
@@ -71,6 +73,8 @@ class Remote:
                     yield json.loads(line)
         except httpx.HTTPError as error:
             raise self._away(error) from error
+        except ValueError:
+            raise ServiceAway(_NO_CONSOLE.format(self._place)) from None
 
     def _asked(self, method: str, path: str, **what: Any) -> Any:
         try:
@@ -82,7 +86,7 @@ class Remote:
         try:
             return answer.json()
         except ValueError:
-            raise ServiceAway(f"What answers at {self._place} is no console of inspectq.") from None
+            raise ServiceAway(_NO_CONSOLE.format(self._place)) from None
 
     def _away(self, error: httpx.HTTPError) -> ServiceAway:
         return ServiceAway(f"The console at {self._place} does not answer ({error or type(error).__name__}).")

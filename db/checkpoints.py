@@ -79,7 +79,12 @@ def find(session: Session, model: str) -> Checkpoint:
     by_name = session.scalar(select(Checkpoint).where(Checkpoint.name == model))
     if by_name is not None:
         return by_name
-    if model.isdigit() and len(model) < 19 and (by_id := session.get(Checkpoint, int(model))) is not None:
+    if (
+        model.isdecimal()
+        and model.isascii()
+        and len(model) < 19
+        and (by_id := session.get(Checkpoint, int(model))) is not None
+    ):
         return by_id
     if len(model) >= SHORTEST_DIGEST_PREFIX and set(model) <= set("0123456789abcdef"):
         matches = session.scalars(select(Checkpoint).where(Checkpoint.digest.startswith(model))).all()

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engi
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
+    DataError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
@@ -22,7 +23,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from db.errors import DatabaseAway, DatabaseNotWritable, SettingInvalid
+from db.errors import DatabaseAway, DatabaseNotWritable, Refused, SettingInvalid
 
 # Engine and Session: for the annotations of other packages, which leave sqlalchemy itself to this one.
 __all__ = ["Engine", "Session", "connect", "reading", "rows_changed", "writing"]
@@ -147,6 +148,11 @@ def explained(engine: Engine) -> Iterator[None]:
         yield
     except IntegrityError:
         raise
+    except (DataError, UnicodeEncodeError) as error:  # from outside: what we write ourselves is none of these
+        raise Refused(
+            "Something that was given cannot be looked for or kept: it has a NUL or half a character in it, or is a "
+            "number that is too large."
+        ) from error
     except DBAPIError as error:
         # What sqlite3 raises for a file that is none of its own is a bare DatabaseError.
         of_the_service = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError

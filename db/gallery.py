@@ -158,7 +158,7 @@ def _read(cursor: str, parts: list[_Part]) -> tuple[int, Any, int]:
         at, key, number = json.loads(urlsafe_b64decode(cursor.encode("ascii")))
         fits = type(at) is int and 0 <= at < len(parts) and type(key) is parts[at].kind
         fits &= type(number) is int and 0 < number < 2**63
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         fits = False
     if not fits:
         raise Refused("That page is not there. Begin with the first one.")

@@ -1,9 +1,10 @@
-"""Who may do what in PostgreSQL: the services that inspect, and the people who audit?
+"""Who may do what in PostgreSQL: the services that inspect, the console, and the people who audit?
 
-Two group roles, neither of which can log in. Workers, schedulers and the command line log in as members of
-`inspectq_service`, which can do a job but can neither alter nor remove a verdict or an audit event, nor change a
-table. Auditors log in as members of `inspectq_auditor`, which reads everything but what lets people in, and writes
-nothing. The tables belong to whoever runs `inspectq db upgrade`, and only that role can do more.
+Three group roles, none of which can log in. Workers, schedulers and the command line log in as members of
+`inspectq_service`, which can do a job but can neither alter nor remove a verdict or an audit event, nor change a table.
+The console logs in as a member of `inspectq_console`, which can that and let people in: a worker that was taken over
+cannot sign in as somebody. Auditors log in as members of `inspectq_auditor`, which reads everything but what lets
+people in, and writes nothing. The tables belong to whoever runs `inspectq db upgrade`, and only that role can do more.
 """
 
 import re
@@ -13,11 +14,10 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import writing
 from db.errors import Refused
-from db.models import Base
 from db.schema import UPGRADE_LOCK
 from db.views import VIEWS
 
-SERVICE, AUDITOR = "inspectq_service", "inspectq_auditor"
+SERVICE, CONSOLE, AUDITOR = "inspectq_service", "inspectq_console", "inspectq_auditor"
 
 _READ = "SELECT"
 _ADD = "SELECT, INSERT"
@@ -53,21 +53,24 @@ SERVICE_RIGHTS = {
     "submission_key": _ADD,
     "webhook": _CHANGE,
     "stage_time": _CHANGE,
-    "web_user": _CHANGE,
-    "web_password": _CHANGE,
-    "web_session": _ALL,
-    "api_token": _CHANGE,
     "service_heartbeat": _ALL,
     "leadership": _ALL,
 }
 
+# What the console may do beside that.
+CONSOLE_RIGHTS = {
+    "web_user": f"{_ADD}, UPDATE (role, is_active)",  # a name is one person's for ever
+    "web_password": _CHANGE,
+    "web_session": _ALL,
+    "api_token": f"{_ADD}, UPDATE (used_at, revoked_at)",
+}
 SECRET = ("web_password", "web_session", "api_token")
 
 _LOGIN_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 def grant(engine: Engine) -> None:
-    """Make the two group roles and give them exactly their rights on this database, now and for later tables.
+    """Make the three group roles and give them exactly their rights on this database, now and for later tables.
 
     Running it again changes nothing, and takes away what has been added by hand. Raises Refused.
     """
@@ -76,22 +79,22 @@ def grant(engine: Engine) -> None:
         connection = session.connection()
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         _refuse_other_than_owner(connection)
-        for role in (SERVICE, AUDITOR):
+        for role in (SERVICE, CONSOLE, AUDITOR):
             _make_group(connection, role)
         for statement in _statements(connection):
             connection.exec_driver_sql(statement)
 
 
-def make_service_login(engine: Engine, name: str, password: str) -> None:
-    """Make the login `name`, or give it this password: a member of `inspectq_service`, and nothing else.
+def make_login(engine: Engine, name: str, password: str, group: str = SERVICE) -> None:
+    """Make the login `name`, or give it this password: a member of `group` (SERVICE or CONSOLE), and nothing else.
 
     The password travels and is logged only as what PostgreSQL keeps of it. Raises Refused.
     """
     refuse_sqlite(engine)
-    if not _LOGIN_NAME.fullmatch(name) or name in (SERVICE, AUDITOR):
+    if not _LOGIN_NAME.fullmatch(name) or name in (SERVICE, CONSOLE, AUDITOR):
         raise Refused(f"{name!r} cannot be a login: use a name of its own of small letters, digits and underscores.")
     if not password:
-        raise Refused("A login needs a password. Set INSPECTQ_SERVICE_PASSWORD.")
+        raise Refused("A login needs a password. Set INSPECTQ_SERVICE_PASSWORD, or INSPECTQ_CONSOLE_PASSWORD.")
     with writing(engine) as session:
         connection = session.connection()
         exists = _attributes(connection, name) is not None
@@ -104,7 +107,7 @@ def make_service_login(engine: Engine, name: str, password: str) -> None:
         verifier = driver.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()  # type: ignore[union-attr]
         verb = "ALTER" if exists else "CREATE"
         connection.exec_driver_sql(f"{verb} ROLE {name} LOGIN INHERIT PASSWORD '{verifier}'")
-        connection.exec_driver_sql(f"GRANT {SERVICE} TO {name}")
+        connection.exec_driver_sql(f"GRANT {group} TO {name}")
 
 
 def _statements(connection: Connection) -> Iterable[str]:
@@ -112,25 +115,26 @@ def _statements(connection: Connection) -> Iterable[str]:
     database, schema = (
         quote(name) for name in connection.execute(text("SELECT current_database(), current_schema()")).one()
     )
-    both = f"{SERVICE}, {AUDITOR}"
+    all_three = f"{SERVICE}, {CONSOLE}, {AUDITOR}"
     everything = f"IN SCHEMA {schema}"
     for kind in ("TABLES", "SEQUENCES", "ROUTINES"):
-        yield f"REVOKE ALL ON ALL {kind} {everything} FROM PUBLIC, {both}"
-    yield f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC, {both}"
+        yield f"REVOKE ALL ON ALL {kind} {everything} FROM PUBLIC, {all_three}"
+    yield f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC, {all_three}"
     yield f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"  # a temporary table could stand in for a real one
-    yield f"GRANT CONNECT ON DATABASE {database} TO {both}"
-    yield f"GRANT USAGE ON SCHEMA {schema} TO {both}"
+    yield f"GRANT CONNECT ON DATABASE {database} TO {all_three}"
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {all_three}"
     yield f"GRANT SELECT ON ALL TABLES {everything} TO {AUDITOR}"  # views are tables here
     yield f"REVOKE ALL ON {', '.join(SECRET)} FROM {AUDITOR}"
-    yield f"GRANT SELECT ON {', '.join(VIEWS)} TO {SERVICE}"
-    yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {SERVICE}"
-    for table in ("alembic_version", *Base.metadata.tables):
-        yield f"GRANT {SERVICE_RIGHTS[table]} ON {quote(table)} TO {SERVICE}"
-    yield f"GRANT EXECUTE ON FUNCTION inspectq_add_event TO {SERVICE}"
+    for role, rights in ((SERVICE, SERVICE_RIGHTS), (CONSOLE, {**SERVICE_RIGHTS, **CONSOLE_RIGHTS})):
+        yield f"GRANT SELECT ON {', '.join(VIEWS)} TO {role}"
+        yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {role}"
+        for table, right in rights.items():
+            yield f"GRANT {right} ON {quote(table)} TO {role}"
+        yield f"GRANT EXECUTE ON FUNCTION inspectq_add_event TO {role}"
     # What a later upgrade makes can be read at once; more than that takes another `inspectq db grants`.
     later = f"ALTER DEFAULT PRIVILEGES {everything}"
-    yield f"{later} GRANT SELECT ON TABLES TO {both}"
-    yield f"{later} GRANT USAGE, SELECT ON SEQUENCES TO {SERVICE}"
+    yield f"{later} GRANT SELECT ON TABLES TO {all_three}"
+    yield f"{later} GRANT USAGE, SELECT ON SEQUENCES TO {SERVICE}, {CONSOLE}"
 
 
 def _make_group(connection: Connection, role: str) -> None:
@@ -141,7 +145,7 @@ def _make_group(connection: Connection, role: str) -> None:
     if not may:
         raise Refused(
             f"This user may not make roles. Let an administrator do it (CREATE ROLE {SERVICE} NOLOGIN; "
-            f"CREATE ROLE {AUDITOR} NOLOGIN), then run it again."
+            f"CREATE ROLE {CONSOLE} NOLOGIN; CREATE ROLE {AUDITOR} NOLOGIN), then run it again."
         )
     # Roles belong to the server: another database's grants may be making the same one just now.
     connection.exec_driver_sql(

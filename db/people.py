@@ -7,6 +7,7 @@ this module's business (console/hashing.py): it keeps what it is given.
 from collections.abc import Sequence
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import audit, sign_ins
@@ -15,7 +16,7 @@ from db.engine import rows_changed
 from db.errors import NotFound, Refused
 from db.models import Role, WebPassword, WebUser
 
-_LONGEST_NAME = 200
+_LONGEST_NAME = 90  # with that of a token it stands in records, which have room for 200
 
 
 def add(session: Session, name: str, role: Role, *, by: str) -> WebUser:
@@ -26,7 +27,10 @@ def add(session: Session, name: str, role: Role, *, by: str) -> WebUser:
         raise Refused(f"There is a person {name} already: inspectq users list")
     user = WebUser(name=name, role=role, created_by=by)
     session.add(user)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:  # at the same moment somebody else
+        raise Refused(f"There is a person {name} already: inspectq users list") from error
     _record(session, user, "add", by, role=role.value)
     return user
 
@@ -65,19 +69,21 @@ def any_there(session: Session) -> bool:
 
 def set_role(session: Session, user: WebUser, role: Role, *, by: str) -> None:
     """Give another role, which holds from the next request on. Raises Refused where no admin would be left."""
+    _keep_an_admin(session, user)
     if role is user.role:
         return
-    _keep_an_admin(session, user)
     before, user.role = user.role, role
     _record(session, user, "role", by, role=role.value, before=before.value)
 
 
 def set_active(session: Session, user: WebUser, active: bool, *, by: str) -> None:
     """Shut out, which ends every session at once, or let in again. Raises Refused where no admin would be left."""
+    if not active:
+        _keep_an_admin(session, user)
+    lock(session, user)
     if active == user.is_active:
         return
     if not active:
-        _keep_an_admin(session, user)
         sign_ins.end_all(session, user)
     user.is_active = active
     _record(session, user, "let-in" if active else "shut-out", by)
@@ -85,12 +91,19 @@ def set_active(session: Session, user: WebUser, active: bool, *, by: str) -> Non
 
 def set_password(session: Session, user: WebUser, password_hash: str, *, by: str) -> None:
     """Another password; whoever has signed in with the one before is signed out."""
+    lock(session, user)
     values = {"hash": password_hash, "changed_at": database_now()}
     changed = update(WebPassword).where(WebPassword.user_id == user.id).values(values)
     if rows_changed(session, changed.execution_options(synchronize_session=False)) == 0:
         session.execute(insert(WebPassword).values(user_id=user.id, **values))
     sign_ins.end_all(session, user)
     _record(session, user, "password", by)
+
+
+def lock(session: Session, user: WebUser) -> None:
+    """As the person is now, and until this transaction ends: nobody signs in while they are shut out."""
+    session.flush()
+    session.refresh(user, with_for_update=True)
 
 
 def rehash(session: Session, user: WebUser, password_hash: str) -> None:
@@ -114,6 +127,10 @@ def _found(session: Session, name: str) -> WebUser | None:
 
 
 def _keep_an_admin(session: Session, user: WebUser) -> None:
+    # All of them, in one order: of two admins who shut each other out at the same moment the second one is refused.
+    admins = select(WebUser.id).where(WebUser.role == Role.ADMIN, WebUser.is_active)
+    session.scalars(admins.order_by(WebUser.id).with_for_update()).all()
+    lock(session, user)
     if user.role is not Role.ADMIN or not user.is_active:
         return
     others = (WebUser.role == Role.ADMIN, WebUser.is_active, WebUser.id != user.id)

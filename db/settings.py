@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     service_password: str = Field(
         "", repr=False, description="Password of the login that `inspectq db grants --service-login NAME` makes."
     )
+    console_password: str = Field("", repr=False, description="The same for `inspectq db grants --console-login NAME`.")
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port that Flower listens on.")
     web_address: str = Field(

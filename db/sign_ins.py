@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import audit
@@ -31,6 +32,7 @@ def begin(session: Session, user: WebUser) -> str:
     token = secrets.token_urlsafe(32)
     ends_at = database_now(SESSION_SECONDS)
     session.execute(insert(WebSession).values(user_id=user.id, token_sha256=_digest(token), ends_at=ends_at))
+    audit.record(session, actor=user.name, action="user.sign-in", subject=f"user:{user.id}")
     return token
 
 
@@ -61,7 +63,10 @@ def add_token(session: Session, user: WebUser, name: str, role: Role, *, days: i
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     values = {"user_id": user.id, "name": name, "role": role, "token_sha256": _digest(token), "created_by": by}
     ends_at = None if days is None else database_now(days * 86400.0)
-    number = session.scalars(insert(ApiToken).values(**values, ends_at=ends_at).returning(ApiToken.id)).one()
+    try:
+        number = session.scalars(insert(ApiToken).values(**values, ends_at=ends_at).returning(ApiToken.id)).one()
+    except IntegrityError as error:  # at the same moment in another tab
+        raise Refused(f"{user.name} has a token {name} already.") from error
     _record(session, session.get_one(ApiToken, number), "add", by, role=role.value)
     return token
 

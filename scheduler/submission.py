@@ -109,15 +109,15 @@ def _checked(folder: Path, roots: tuple[bytes, ...]) -> Path:
     except (OSError, ValueError) as error:  # a name that is too long, or no name
         words = error.strerror if isinstance(error, OSError) else str(error)
         raise Refused(f"The folder cannot be looked for: {words}.") from error
+    try:
+        if roots:  # before anything is said of what lies elsewhere
+            allowed_root(os.fsencode(root), roots)
+    except OutsideRoots as error:
+        raise Refused(f"{error} INSPECTQ_ROOTS says which they are.") from error
     if not exists:
         raise Refused(f"There is no folder {folder}. Check the spelling and where it is mounted.")
     if not is_folder:
         raise Refused(f"{folder} is a file. `inspectq scan` takes the folder that holds the images.")
-    try:
-        if roots:
-            allowed_root(os.fsencode(root), roots)
-    except OutsideRoots as error:
-        raise Refused(f"{error} INSPECTQ_ROOTS says which they are.") from error
     try:
         has_image = any(kind is Found.IMAGE for kind, _ in walk(os.fsencode(root), roots=roots))
     except OSError as error:

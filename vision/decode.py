@@ -34,7 +34,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from vision.faults import OutOfMemory, Reason, StorageTrouble, Unreadable
+from vision.faults import Altered, OutOfMemory, Reason, StorageTrouble, Unreadable
 from vision.header import (
     is_webp,
     jpeg_end_is_missing,
@@ -156,13 +156,17 @@ def read_image(
     *,
     folder: InspectedFolder | None = None,
     edge: int | None = None,
+    sha256: str | None = None,
 ) -> Picture:
     """Read one file and decode it, `edge` as for `decode`.
 
-    With a `folder` the path is relative to it, and a file that lies outside is `Unreadable` (outside_root).
+    With a `folder` the path is relative to it, and a file that lies outside is `Unreadable` (outside_root). With a
+    `sha256` (64 hex digits) other bytes are not decoded, whatever they would do: `Altered`.
     Raises `Unreadable` (permanent) or `StorageTrouble` (try again).
     """
     file = read_file(path, limits.max_bytes, folder=folder)
+    if sha256 not in (None, file.sha256):
+        raise Altered(file.sha256)
     seen = decode_file(file, limits, edge=edge)
     return Picture(image=seen.image, width=seen.width, height=seen.height, sha256=file.sha256, size=file.size)
 

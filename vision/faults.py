@@ -87,3 +87,7 @@ def one_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
     line = " ".join(printable.split())
     return line if len(line) <= MAX_DETAIL else line[: MAX_DETAIL - 1] + "…"
+
+
+class Altered(Exception):
+    """The file's bytes are not those that were inspected; whatever it shows is no evidence."""

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from vision.decode import Picture, read_image
-from vision.faults import Unreadable
+from vision.decode import read_image
 from vision.reading import InspectedFolder
 from vision.tiling import Tile
 
@@ -15,10 +14,6 @@ DEFAULT_EDGE = 320  # pixels: sharp at 160 CSS pixels on a screen of double dens
 MARK_COLOUR, MARK_WIDTH = (255, 214, 0), 3  # seen on metal and on black; pixels of the small copy
 _JPEG_QUALITY = 80
 _FULL_QUALITY = 95  # no block of it is seen at any zoom; PNG is five times as large
-
-
-class Altered(Exception):
-    """The file's bytes are not those that were inspected; whatever it shows is no evidence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +39,7 @@ def make_thumbnail(
     `path` is relative to it. Raises Altered where the bytes are others, Unreadable and StorageTrouble as
     `vision.decode.read_image` does.
     """
-    picture = _the_very(path, sha256, folder, edge)
+    picture = read_image(path, folder=folder, edge=edge, sha256=sha256)
     image = picture.image
     # reducing_gap: a first, coarse step makes a 50-megapixel photograph several times cheaper.
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -62,19 +57,7 @@ def full_picture(path: bytes | str | Path, sha256: str, *, folder: InspectedFold
 
     Raises as `make_thumbnail` does.
     """
-    return _encoded(_the_very(path, sha256, folder, None).image, _FULL_QUALITY, subsampling=0)
-
-
-def _the_very(path: bytes | str | Path, sha256: str, folder: InspectedFolder | None, edge: int | None) -> Picture:
-    try:
-        picture = read_image(path, folder=folder, edge=edge)
-    except Unreadable as fault:
-        if fault.sha256 not in (None, sha256):
-            raise Altered from fault
-        raise
-    if picture.sha256 != sha256:
-        raise Altered
-    return picture
+    return _encoded(read_image(path, folder=folder, sha256=sha256).image, _FULL_QUALITY, subsampling=0)
 
 
 def _encoded(image: Image.Image, quality: int, **more: int) -> Thumbnail:

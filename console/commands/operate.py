@@ -150,17 +150,22 @@ def db() -> None:
 
 @db.command("grants")
 @click.option("--service-login", metavar="NAME", help="Also make this login, with INSPECTQ_SERVICE_PASSWORD.")
-def db_grants(service_login: str | None) -> None:
-    """Give services and auditors their rights in PostgreSQL; run it as the tables' owner after every upgrade."""
+@click.option("--console-login", metavar="NAME", help="And this one for `web`, with INSPECTQ_CONSOLE_PASSWORD.")
+def db_grants(service_login: str | None, console_login: str | None) -> None:
+    """Give services, console and auditors their rights in PostgreSQL; run it as the tables' owner after upgrades."""
     chosen = settings()
     grants.refuse_sqlite(connect(chosen.effective_database_url))
     engine = open_database(chosen.effective_database_url)
     grants.grant(engine)
     if service_login:
-        grants.make_service_login(engine, service_login, chosen.service_password)
+        grants.make_login(engine, service_login, chosen.service_password)
         say(f"{service_login} may log in as a service.")
+    if console_login:
+        grants.make_login(engine, console_login, chosen.console_password, grants.CONSOLE)
+        say(f"{console_login} may log in as the console, and let people in.")
     say(
-        f"The roles {grants.SERVICE} and {grants.AUDITOR} have their rights. Next, as an administrator, in psql:",
+        f"The roles {grants.SERVICE}, {grants.CONSOLE} and {grants.AUDITOR} have their rights. Next, as an "
+        "administrator, in psql:",
         f"  CREATE ROLE alice LOGIN PASSWORD '…' IN ROLE {grants.AUDITOR};  -- reads everything, writes nothing",
         f"  CREATE ROLE line1 LOGIN PASSWORD '…' IN ROLE {grants.SERVICE};  -- for workers and schedulers",
     )

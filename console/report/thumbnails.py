@@ -4,8 +4,8 @@ import base64
 from dataclasses import dataclass
 
 from db.paths import to_bytes
-from vision.faults import Reason, StorageTrouble, Unreadable
-from vision.thumbnail import Altered, make_thumbnail
+from vision.faults import Altered, Reason, StorageTrouble, Unreadable
+from vision.thumbnail import make_thumbnail
 from vision.tiling import Tile
 
 

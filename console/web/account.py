@@ -29,8 +29,9 @@ def change_password(
     new: Annotated[str, Form(max_length=hashing.LONGEST)] = "",
 ) -> Response:
     """Signs out everywhere, here as well: whoever knew the one before is out."""
+    place = f"account {looking.user}"
     try:
-        if not context.attempts.allow(looking.name, "account"):
+        if not context.attempts.allow(looking.name, place):
             raise Refused("That were too many tries. Wait a quarter of an hour.")
         with reading(context.engine) as session:
             kept = people.password_hash(session, _own(session, looking))
@@ -41,7 +42,7 @@ def change_password(
             people.set_password(session, _own(session, looking), made, by=looking.account)
     except Refused as problem:
         return _account(context, looking, status=422, problem=str(problem))
-    context.attempts.forgive(looking.name, "account")
+    context.attempts.forgive(looking.name, place)
     return RedirectResponse("/login", status_code=303)
 
 

@@ -28,6 +28,8 @@ from db.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_LONGEST_BODY = 2**20  # bytes; nothing that is sent here is a file
+
 
 def create_app(engine: Engine, settings: Settings, embedded: Embedded | None, *, login: bool) -> FastAPI:
     """The console. `embedded`: what inspects where no cluster does; the caller starts and ends it.
@@ -48,6 +50,7 @@ def create_app(engine: Engine, settings: Settings, embedded: Embedded | None, *,
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        max_body_size=_LONGEST_BODY,
         lifespan=life,
     )
     rules = Rules(login=login, names=_names(settings.web_names), plain_http=settings.web_plain_http)
@@ -80,6 +83,7 @@ def _names(setting: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in setting.split(",") if name.strip())
 
 
+_AWAY = "The console cannot answer now: it waits for its database, or for others. Try again in a while."
 _STATUS = {NotSignedIn: 401, NotAllowed: 403, NotFound: 404, Refused: 409, ServiceAway: 503}
 
 
@@ -87,6 +91,7 @@ async def _said(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
     if status == 503:
         log.warning("%s %s: %s", request.method, request.url.path, error)
+        return _answer(request, status, _AWAY)  # strangers read it: the server's log says which database, and where
     answer = _to_the_door(request) if status == 401 else None
     return answer or _answer(request, status, str(error))
 

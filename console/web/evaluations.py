@@ -14,7 +14,10 @@ from db.engine import Session, reading
 router = APIRouter()
 Beside = Annotated[int | None, Query(ge=1, lt=2**63)]  # another evaluation, on the same images
 # A chart is one file with its own styles; it loads nothing and runs nothing.
-_CHART = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox", **KEPT}
+_CHART = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+    **KEPT,
+}
 
 
 @router.get("/evaluations/{evaluation}/roc.svg")

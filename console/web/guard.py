@@ -85,14 +85,19 @@ def _origin(method: str, headers: Headers) -> str | None:
     if method in _SAFE:
         return None
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site not in (None, "same-origin", "none") or (
-        origin is not None and urlsplit(origin).netloc != headers.get("host", "")
-    ):
+    if site not in (None, "same-origin", "none") or (origin is not None and _place(origin) != headers.get("host", "")):
         return "Another site's page has sent this. Nothing was changed."
     # Programs have no cookie, and need neither header; a browser sends one of the two with everything that it changes.
     if site is None and origin is None and "cookie" in headers:
         return "A request with a cookie has to say which page has sent it. Nothing was changed."
     return None
+
+
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:

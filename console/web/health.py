@@ -1,5 +1,6 @@
 """Is the system well? A page for people, a word for whoever starts and stops the server, figures for Prometheus."""
 
+import logging
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -16,6 +17,7 @@ from db import health, stage_times, tally
 from db.engine import Engine, Session, reading
 from db.errors import ServiceAway
 
+log = logging.getLogger(__name__)
 router = APIRouter()
 ROLES = ("scheduler", "worker")
 
@@ -50,7 +52,8 @@ def is_ready(context: Open) -> PlainTextResponse:
         with reading(context.engine) as session:
             health.waiting(session)
     except ServiceAway as away:
-        return PlainTextResponse(str(away), status_code=503)
+        log.warning("not ready: %s", away)
+        return PlainTextResponse("the database does not answer", status_code=503)
     return PlainTextResponse("ok")
 
 

@@ -99,19 +99,19 @@ def _explained(
     from vision.checkpoint import CheckpointError
     from vision.decode import read_image
     from vision.explanation import drawn, heat_map
-    from vision.faults import StorageTrouble, Unreadable
+    from vision.faults import Altered, StorageTrouble, Unreadable
     from vision.reading import InspectedFolder, OutsideRoots
     from vision.tiling import Tile
 
     try:
         loaded = _loaded(models, digest)
         with InspectedFolder(root, roots) as folder:
-            picture = read_image(path, folder=folder, edge=loaded.info.preprocessing.edge)
+            picture = read_image(path, folder=folder, edge=loaded.info.preprocessing.edge, sha256=sha256)
     except (CheckpointError, OutsideRoots) as error:
         return str(error)
     except (Unreadable, StorageTrouble):
         return "The file cannot be read now."
-    if picture.sha256 != sha256:
+    except Altered:
         return "The file has been changed since it was inspected."
     tile = Tile(**dict(zip(("x", "y", "width", "height"), box, strict=True))) if box else None
     return drawn(heat_map(loaded, picture.image, tile, stored=(picture.width, picture.height)))

@@ -101,7 +101,7 @@ def decide(
     looking: Inspecting,
     result: Number,
     decision: Annotated[ReviewDecision, Form()],
-    seen: Annotated[str, Form()] = "",
+    seen: Annotated[str, Form(max_length=20)] = "",
     reason_code: Annotated[str, Form(max_length=50)] = "",
 ) -> Response:
     """With score and verdict in view; the queue is where people decide without (console/web/review.py)."""

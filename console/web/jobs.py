@@ -97,7 +97,7 @@ def submit_job(
     notify: Annotated[str, Form()] = "",
 ) -> Response:
     asked = Submission(
-        folder=Path(folder).expanduser() if folder else Path("(no folder named)"),
+        folder=_typed(folder),
         model=model or None,
         priority=priority,
         audit_rate=audit_percent / 100 or None,
@@ -119,6 +119,13 @@ def submit_job(
             return context.page("jobs.html.j2", status=422, rows=rows, models=models, form=form, **_where(context))
     inspect(context, job)
     return RedirectResponse(f"/jobs/{job}", status_code=303)
+
+
+def _typed(folder: str) -> Path:
+    try:
+        return Path(folder or "(no folder named)").expanduser()
+    except RuntimeError:  # the home of somebody who is none
+        return Path(folder)
 
 
 @router.get("/jobs/{job}", response_class=HTMLResponse)

@@ -16,7 +16,10 @@ from db.models import ModelStatus
 
 router = APIRouter()
 # A report is one file with its own styles and pictures; framed by nobody, and without scripts.
-_REPORT = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"}
+_REPORT = {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "frame-ancestors 'none'; sandbox"
+}
 
 
 @router.get("/models", response_class=HTMLResponse)

@@ -14,9 +14,9 @@ from pathlib import Path
 from db.models import DatasetSnapshot, EvaluationScore, InspectionJob, InspectionResult
 from db.paths import to_bytes
 from vision.cores import usable_cores
-from vision.faults import Reason, StorageTrouble, Unreadable
+from vision.faults import Altered, Reason, StorageTrouble, Unreadable
 from vision.reading import InspectedFolder, OutsideRoots
-from vision.thumbnail import Altered, Thumbnail, full_picture, make_thumbnail
+from vision.thumbnail import Thumbnail, full_picture, make_thumbnail
 from vision.whole_file import write_whole
 
 SMALL = 320  # pixels: sharp at 160 CSS pixels on a screen of double density

@@ -77,8 +77,9 @@ def _token(context: Context, name: str, password: str) -> str | None:
     if not hashing.fits(password, kept) or user is None or kept is None:
         return None
     with writing(context.engine) as session:
-        found = people.signing_in(session, name)  # anew: hashing takes long enough to be shut out meanwhile
-        if found is None or people.password_hash(session, found) != kept:
+        found = people.get(session, user.id)
+        people.lock(session, found)  # anew: hashing takes long enough to be shut out meanwhile
+        if not found.is_active or people.password_hash(session, found) != kept:
             return None
         if hashing.is_outdated(kept):
             people.rehash(session, found, hashing.hashed(password))
@@ -93,6 +94,9 @@ def _page(context: Context, next: str, *, status: int = 200, problem: str = "") 
 
 def _within(address: str) -> str:
     """Where to go after signing in: a page of this server, whatever a link has said."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "/jobs"
     is_ours = not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith("//")
     return address if is_ours and address.isprintable() and "\\" not in address else "/jobs"

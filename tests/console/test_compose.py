@@ -17,12 +17,15 @@ from console.compose import COMPLETED, HEALTHY, ComposeError, Service, interpola
 VARIABLES = {
     "POSTGRES_PASSWORD": "owners-password",
     "INSPECTQ_SERVICE_PASSWORD": "services-password",
+    "INSPECTQ_CONSOLE_PASSWORD": "consoles-password",
     "REDIS_PASSWORD": "r",
     "INSPECTQ_FLOWER_AUTH": "user:password",
     "INSPECTQ_IMAGES": "/photographs",
 }
 SERVERS = {"redis", "postgres"}
-MIGRATION = "inspectq db upgrade && exec inspectq db grants --service-login inspectq_cluster"
+MIGRATION = (
+    "inspectq db upgrade && exec inspectq db grants --service-login inspectq_cluster --console-login inspectq_web"
+)
 GPU = "worker-gpu"
 
 
@@ -149,11 +152,15 @@ def test_only_the_server_and_the_migration_have_the_owners_password(services: di
         return {s.name for s in services.values() if password in " ".join([*s.environment.values(), *s.command])}
 
     assert with_password("owners-password") == {"postgres", "migrate"}
-    assert with_password("services-password") == {"migrate", "scheduler", "worker", GPU, "web"}
+    assert with_password("services-password") == {"migrate", "scheduler", "worker", GPU}
+    assert with_password("consoles-password") == {"migrate", "web"}, "a worker that is taken over lets nobody in"
 
 
 def test_the_login_that_is_made_is_the_login_that_is_used(services: dict[str, Service]) -> None:
-    for name in ("scheduler", "worker", GPU, "web"):
+    assert services["web"].environment["INSPECTQ_DATABASE_URL"] == (
+        "postgresql+psycopg://inspectq_web:consoles-password@postgres:5432/inspectq"
+    )
+    for name in ("scheduler", "worker", GPU):
         assert services[name].environment["INSPECTQ_DATABASE_URL"] == (
             "postgresql+psycopg://inspectq_cluster:services-password@postgres:5432/inspectq"
         )

@@ -25,7 +25,7 @@ from console.processes import Launch, LocalProcess
 from console.servers import RedisServer, free_port
 from db.engine import connect
 from db.errors import SettingInvalid
-from db.grants import grant, make_service_login
+from db.grants import grant, make_login
 from db.schema import open_database, upgrade
 from db.settings import Settings, settings_with
 from tests.rows import add_job, inspect_all
@@ -211,7 +211,7 @@ def test_a_running_cluster_shows_its_passwords_nowhere(
     at = postgres_url.partition("@")[2]
     name = f"planted_{os.getpid()}"
     grant(owner)
-    make_service_login(owner, name, RAW)
+    make_login(owner, name, RAW)
     settings = environment(
         tmp_path,
         INSPECTQ_FLOWER_PORT=str(free_port()),

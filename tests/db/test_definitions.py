@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from db import definitions
 from db.engine import Engine, Session, connect, reading, writing
-from db.grants import grant, make_service_login
+from db.grants import grant, make_login
 from db.schema import upgrade
 from db.views import VIEWS
 from tests.rows import add_job, inspect_all
@@ -138,7 +138,7 @@ def test_on_postgresql_a_function_or_rule_that_was_put_there_is_named(postgres_w
 def test_on_postgresql_who_may_only_read_can_ask(postgres_with_tables: str) -> None:
     engine = connect(postgres_with_tables)
     grant(engine)
-    make_service_login(engine, "line1", "secret")
+    make_login(engine, "line1", "secret")
     reader = connect(engine.url.set(username="line1", password="secret").render_as_string(hide_password=False))
     assert said(reader) == []
     reader.dispose()

@@ -13,11 +13,11 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url, text
 
-from db import batches, checkpoints, evaluations, heartbeats, jobs
+from db import batches, checkpoints, evaluations, heartbeats, jobs, people, sign_ins
 from db.engine import Engine, connect, reading, writing
 from db.errors import DatabaseNotWritable, Refused
-from db.grants import AUDITOR, SECRET, SERVICE, SERVICE_RIGHTS, grant, make_service_login
-from db.models import Base, InspectionJob, JobState, ModelStatus
+from db.grants import AUDITOR, CONSOLE, CONSOLE_RIGHTS, SECRET, SERVICE, SERVICE_RIGHTS, grant, make_login
+from db.models import Base, InspectionJob, JobState, ModelStatus, Role
 from db.schema import open_database, upgrade
 from db.views import VIEWS
 from tests.rows import add_dataset, add_job, add_model, claim_next, inspect_all, new_evaluation, verdicts
@@ -27,7 +27,7 @@ RECORDS = ("audit_event", "inspection_result")
 
 
 def test_the_policy_names_every_table() -> None:
-    missing = set(Base.metadata.tables) - set(SERVICE_RIGHTS)
+    missing = set(Base.metadata.tables) - set(SERVICE_RIGHTS) - set(CONSOLE_RIGHTS)
     assert not missing, "say in db/grants.py what a service may do with them"
 
 
@@ -50,7 +50,7 @@ def owner(postgres_url: str, suffix: str) -> Iterator[Engine]:
     add_job(engine, [["a.png"]])
     inspect_all(engine)
     grant(engine)
-    make_service_login(engine, f"line_{suffix}", PASSWORD)
+    make_login(engine, f"line_{suffix}", PASSWORD)
     with writing(engine) as session:
         session.execute(text(f"CREATE ROLE alice_{suffix} LOGIN PASSWORD 'alice' IN ROLE {AUDITOR}"))
     yield engine
@@ -156,6 +156,34 @@ def test_a_service_that_upgrades_or_gives_rights_is_refused_in_a_sentence(servic
         grant(service)
 
 
+def test_the_console_lets_people_in_and_a_service_does_not(owner: Engine, service: Engine, suffix: str) -> None:
+    make_login(owner, f"web_{suffix}", PASSWORD, CONSOLE)
+    try:
+        console = connect(
+            owner.url.set(username=f"web_{suffix}", password=PASSWORD).render_as_string(hide_password=False)
+        )
+        with writing(console) as session:
+            user = people.add(session, "anna", Role.ADMIN, by="operator")
+            people.set_password(session, user, "hash", by="operator")
+            token = sign_ins.begin(session, user)
+            sign_ins.add_token(session, user, "t", Role.VIEWER, days=1, by="operator")
+        with reading(console) as session:
+            assert sign_ins.signed_in(session, token) is not None
+        assert refused(console, "UPDATE web_user SET name = 'ben'") == NO_PRIVILEGE
+        assert refused(console, "UPDATE api_token SET role = 'admin'") == NO_PRIVILEGE
+        assert refused(console, "UPDATE inspection_result SET score = 0") == NO_PRIVILEGE
+        console.dispose()
+        for statement in (
+            "SELECT * FROM web_password",
+            "UPDATE web_password SET hash = ''",
+            "SELECT * FROM web_session",
+        ):
+            assert refused(service, statement) == NO_PRIVILEGE, statement
+    finally:
+        with writing(owner) as session:
+            session.execute(text(f"DROP ROLE web_{suffix}"))
+
+
 def test_an_auditor_reads_every_table_and_view_but_what_lets_people_in(auditor: Engine) -> None:
     for name in SECRET:
         assert refused(auditor, f'SELECT * FROM "{name}"') == NO_PRIVILEGE, name
@@ -207,7 +235,7 @@ def test_running_it_again_takes_away_what_was_added_by_hand(owner: Engine, servi
 
 
 def test_a_new_password_replaces_the_old_one_and_is_not_in_the_catalogue(owner: Engine, suffix: str) -> None:
-    make_service_login(owner, f"line_{suffix}", "another")
+    make_login(owner, f"line_{suffix}", "another")
     changed = owner.url.set(username=f"line_{suffix}", password="another")
     assert refused(connect(changed.render_as_string(hide_password=False)), "SELECT 1 FROM batch") is None
     with pytest.raises(psycopg.OperationalError, match="authentication failed"):
@@ -219,14 +247,14 @@ def test_a_new_password_replaces_the_old_one_and_is_not_in_the_catalogue(owner: 
 def test_a_name_that_is_none_is_refused(postgres_url: str) -> None:
     for name in ("Robert'); DROP TABLE batch;--", "", "inspectq_service", "UPPER", "a b"):
         with pytest.raises(Refused, match="cannot be a login"):
-            make_service_login(connect(postgres_url), name, "x")
+            make_login(connect(postgres_url), name, "x")
 
 
 def test_a_login_that_no_grant_holds_back_is_refused(owner: Engine) -> None:
     with pytest.raises(Refused, match="more than a user"):
-        make_service_login(owner, str(owner.url.username), "x")
+        make_login(owner, str(owner.url.username), "x")
     with pytest.raises(Refused, match="INSPECTQ_SERVICE_PASSWORD"):
-        make_service_login(owner, "line", "")
+        make_login(owner, "line", "")
 
 
 def command(url: str, *words: str, password: str = "") -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,10 @@
 """What does the console look like? Pictures of the real thing, for the README.
 
-    make screenshots
-    python -m tests.web.screenshots FOLDER OUT
+    make screenshots WEIGHTS=resnet18.pth
+    python -m tests.web.screenshots OUT WEIGHTS
 
-FOLDER is one that `inspectq demo` has made, and is changed: limits are approved in it, a job is submitted by the form,
-and images are decided about by keys. OUT gets the pictures.
+Photographs are drawn, a model is trained on them from WEIGHTS (imagenet, none, or a file), a folder is submitted by the
+form, and images are decided about by keys. OUT gets the pictures.
 """
 
 import os
@@ -12,52 +12,74 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from console.servers import free_port
 
 INSPECTQ = Path(sys.executable).parent / "inspectq"
-WIDE, NARROW = 1280, 390
-HEIGHT = 860
-COLOURS = 128  # of a palette: a page has few, and a photograph of ours is grey
+WIDE, NARROW, HEIGHT = 1280, 390, 860
+FOLDER = Path(tempfile.gettempdir()) / "images"  # stands in the pictures
+COLOURS = 255  # of a palette: a page has few, and our photographs are grey
 
 
-def main(folder: str, out: str) -> None:
+def main(out: str, weights: str) -> None:
     """Walk through the console and take the pictures."""
-    place = Path(out)
+    place = Path(out).absolute()
     place.mkdir(parents=True, exist_ok=True)
-    home = Path(folder).absolute()
-    environment = os.environ | {"INSPECTQ_HOME": str(home / "home"), "INSPECTQ_WEB_PORT": str(free_port(8080))}
-    limits = ("--pass-below", "0.15", "--fail-from", "0.7")
+    environment = os.environ | {"INSPECTQ_HOME": str(FOLDER / "home"), "INSPECTQ_WEB_PORT": str(free_port(8080))}
+    FOLDER.mkdir()  # never one that is somebody's
+    try:
+        _make_model(environment, weights)
+        with _served(environment) as url, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            _walk(browser, url, place)
+            browser.close()
+    finally:
+        shutil.rmtree(FOLDER)
+
+
+def _make_model(environment: dict[str, str], weights: str) -> None:
+    photographs = str(FOLDER / "photographs")
+    _typed(environment, "sample", photographs, "--images", "800")
+    recipe = ("--weights", weights, "--recipe", "report", "--name", "photographs-1")  # a minute or two
+    _typed(environment, "train", photographs, *recipe)
+    _typed(environment, "models", "approve", "photographs-1")
+    limits = ("--pass-below", "0.15", "--fail-from", "0.8")
     point = _typed(environment, "threshold", "propose", "photographs-1", *limits, "--format", "json")
     number = re.search(r'"operating_point": (\d+)', point)
     assert number is not None, point
-    _typed(environment, "threshold", "approve", number[1], "--by", "A. Keller", "--reason", "agreed for the trial run")
-    with _served(environment) as url, sync_playwright() as playwright:
-        program = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        wide = browser.new_page(viewport={"width": WIDE, "height": HEIGHT}, color_scheme="light")
-        _submit(wide, url, home / "photographs" / "incoming")
-        _take(wide, place / "job.png")
-        wide.get_by_role("link", name="All images").click()
-        wide.locator(".shot a").first.click()
-        heat = wide.get_by_role("button", name="Heat map")
-        heat.click()
-        expect(heat).to_have_attribute("aria-pressed", "true", timeout=120_000)
-        _take(wide, place / "image.png")
-        wide.goto(f"{url}/models/1")
-        expect(wide.locator("img").last).to_have_js_property("complete", True)
-        _take(wide, place / "model.png")
-        narrow = browser.new_page(viewport={"width": NARROW, "height": HEIGHT}, color_scheme="dark")
-        narrow.goto(f"{url}/jobs/2/review")
-        _decide(narrow)
-        _take(narrow, place / "review.png")
-        browser.close()
+    _typed(environment, "threshold", "approve", number[1], "--by", "A. Keller", "--reason", "agreed for the trial")
+    (FOLDER / "photographs" / "incoming").rename(FOLDER / "monday")
+
+
+def _walk(browser: Browser, url: str, place: Path) -> None:
+    wide = browser.new_page(viewport={"width": WIDE, "height": HEIGHT}, color_scheme="light")
+    _submit(wide, url)
+    _take(wide, place / "job.png")
+    job = wide.url
+    wide.goto(f"{job}/images?verdict=FAIL&folder=line-1")
+    for shot in wide.locator(".shot img").all():
+        shot.scroll_into_view_if_needed()
+        expect(shot).to_have_js_property("complete", True)
+    wide.evaluate("scrollTo(0, 0)")
+    _take(wide, place / "images.png")
+    wide.locator(".shot a").first.click()
+    heat = wide.get_by_role("button", name="Heat map")
+    heat.click()
+    expect(heat).to_have_attribute("aria-pressed", "true", timeout=120_000)
+    wide.mouse.move(0, 0)
+    wide.evaluate("scrollTo(0, 0)")
+    _take(wide, place / "image.png")
+    narrow = browser.new_page(viewport={"width": NARROW, "height": HEIGHT}, color_scheme="dark")
+    narrow.goto(f"{job}/review")
+    _decide(narrow)
+    _take(narrow, place / "review.png")
 
 
 def _typed(environment: dict[str, str], *words: str) -> str:
@@ -77,18 +99,18 @@ def _served(environment: dict[str, str]) -> Iterator[str]:
         yield found[0]
     finally:
         server.terminate()
-        server.wait()
+        server.wait(60)
 
 
-def _submit(page: Page, url: str, folder: Path) -> None:
+def _submit(page: Page, url: str) -> None:
     page.goto(url)
-    page.locator("summary", has_text="Inspect a folder").click()
-    page.get_by_label("Folder on this machine").fill(str(folder))
+    page.locator("details.submit").evaluate("form => { form.open = true }")
+    page.get_by_label("Folder on this machine").fill(str(FOLDER / "monday"))
     page.get_by_label("Sample of passed images").fill("20")
     page.get_by_role("button", name="Inspect", exact=True).click()
     expect(page.locator(".state")).to_have_text("done", timeout=300_000)
-    expect(page.locator(".histogram svg")).to_be_visible()
     expect(page.get_by_role("link", name=re.compile("Review .* images"))).to_be_visible(timeout=60_000)
+    expect(page.locator(".histogram svg")).to_be_visible(timeout=60_000)
 
 
 def _decide(page: Page) -> None:

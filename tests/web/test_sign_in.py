@@ -160,6 +160,7 @@ def test_a_cookie_alone_changes_nothing(behind_login: Console) -> None:
         ("/\\evil.example", "/jobs"),
         ("javascript:alert(1)", "/jobs"),
         ("/x\r\nSet-Cookie: a=b", "/jobs"),
+        ("//[", "/jobs"),
         ("", "/jobs"),
     ],
 )
@@ -183,8 +184,24 @@ def test_who_gets_it_right_counts_anew_and_who_tries_everybody_is_kept_out() -> 
     assert all(attempts.allow(f"person {number}", "10.0.0.1") for number in range(70))
     assert not attempts.allow("one more", "10.0.0.1")
     assert attempts.allow("one more", "10.0.0.2")
+    assert not any(attempts.allow("Ada", "10.0.0.1") for _ in range(60)), "and uses up nobody's tries any more"
     assert all(attempts.allow("Ada", f"10.0.1.{number}") for number in range(50))
     assert not attempts.allow("Ada", "10.0.2.1")
+    assert all(attempts.allow("Bob", f"2001:db8::{number}") for number in range(10))
+    assert not attempts.allow("Bob", "2001:db8::ffff"), "all of a /64 are one place"
+
+
+def test_whoever_tries_many_names_at_one_person_from_one_place_leaves_them_their_own() -> None:
+    attempts = Attempts()
+    assert sum(attempts.allow("Ada", "10.0.0.1") for _ in range(60)) == 10
+    assert attempts.allow("Ada", "10.0.0.2")
+
+
+def test_names_that_nobody_has_do_not_fill_the_memory() -> None:
+    attempts = Attempts()
+    for number in range(1000):
+        attempts.allow(f"nobody {number}", "10.0.0.1")
+    assert len(attempts._storage.events) < 300
 
 
 @pytest.mark.parametrize(
@@ -206,6 +223,10 @@ def test_another_password_ends_every_session(client: httpx.Client, engine: Engin
     assert client.get("/api/v1/me").status_code == 401
     assert sign_in(client).status_code == 401
     assert sign_in(client, password="another one of these").status_code == 303
+
+
+def test_a_body_without_end_is_not_read(client: httpx.Client) -> None:
+    assert client.post("/login", data={"name": "Ines", "password": "x" * 2**21}).status_code == 413
 
 
 def test_a_session_ends_with_the_shift(client: httpx.Client, engine: Engine) -> None:
