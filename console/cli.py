@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from console.exits import ExitCode, exit_code
+from console.exits import ExitCode, exit_code, refuse_local
 from db.display import paragraph, shown_lines
 
 # command -> the module and the name of what runs it, in the order in which help lists them
@@ -86,10 +86,7 @@ def _place(command: str) -> tuple[str, str]:
     if not os.environ.get("INSPECTQ_API_URL") or command in _ANYWHERE:
         return module, name
     if command not in _REMOTE:
-        raise click.UsageError(
-            f"INSPECTQ_API_URL is set, and `inspectq {command}` works on the database itself. Type it where that is, "
-            "or without the variable."
-        )
+        refuse_local(command)
     return _REMOTE[command]
 
 

@@ -72,13 +72,11 @@ def compare_stored(session: Session, judged: tuple[Evaluation, Evaluation], *, r
     Raises Refused where no image has a score by both.
     """
     sides = _side(session, judged[0]), _side(session, judged[1])
-    told = [{row.path: row for row in evaluations.scores(session, one.id)} for one in judged]
-    dataset = judged[0].dataset
-    scored = [
-        (path, told[0][path].actual, (one, other))
-        for path in sorted(told[0].keys() & told[1].keys())
-        if (one := told[0][path].score) is not None and (other := told[1][path].score) is not None
-    ]
+    dataset, scored, shared = judged[0].dataset, [], 0
+    for path, actual, one, other in evaluations.paired_scores(session, judged[0].id, judged[1].id):
+        shared += 1
+        if one is not None and other is not None:
+            scored.append((path, actual, (one, other)))
     if not scored:
         raise Refused(f"No image of {dataset.root} has a score by both models: there is nothing to compare.")
     truth = np.array([actual == dataset.positive_class for _, actual, _ in scored])
@@ -88,7 +86,7 @@ def compare_stored(session: Session, judged: tuple[Evaluation, Evaluation], *, r
         sides=sides,
         split=judged[0].split,
         images=len(scored),
-        unreadable=len(told[0].keys() | told[1].keys()) - len(scored),
+        unreadable=sum(evaluations.scores_of(session, one.id) for one in judged) - shared - len(scored),
         comparison=compare(truth, (each[:, 0], each[:, 1]), limits, ranking=ranking),
         differences=_differences(scored, limits),
     )
@@ -177,6 +175,5 @@ def _line(name: str, part: Paired) -> str:
     counts = f"{name:<14}{part.images:>7}{part.both:>7}{part.only_first:>8}{part.only_second:>8}"
     if part.difference is None or part.bounds is None:
         return counts
-    return (
-        f"{counts}   {part.difference:+.2%} ({part.bounds.lcl:+.2%} to {part.bounds.ucl:+.2%}), p = {part.p_value:.3g}"
-    )
+    by, least, most = (100 * share for share in (part.difference, part.bounds.lcl, part.bounds.ucl))
+    return f"{counts}   {by:+.2f} points ({least:+.2f} to {most:+.2f}), p = {part.p_value:.3g}"

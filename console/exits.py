@@ -4,6 +4,9 @@ Exit codes: 0 done, 1 the job ended badly, 2 wrong usage, 3 a service is away; 1
 """
 
 from enum import IntEnum
+from typing import NoReturn
+
+import click
 
 
 class ExitCode(IntEnum):
@@ -43,3 +46,11 @@ def exit_code(error: BaseException) -> ExitCode | None:
         if code is not None:
             return code
     return None
+
+
+def refuse_local(command: str) -> NoReturn:
+    """Raise UsageError: the command works on a database, and a console elsewhere is named."""
+    raise click.UsageError(
+        f"INSPECTQ_API_URL is set, and `inspectq {command}` works on the database itself. Type it where that is, or "
+        "without the variable."
+    )

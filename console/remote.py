@@ -22,9 +22,7 @@ class Remote:
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingInvalid for an address that is none, or to which a token would travel readable."""
-        url, token = httpx.URL(settings.api_url), settings.api_token
-        if url.scheme not in ("http", "https") or not url.host:
-            raise SettingInvalid("INSPECTQ_API_URL is the address of a console, such as https://inspect.example")
+        url, token = _address(settings.api_url), settings.api_token
         is_private = url.scheme == "https" or url.host in LOOPBACK_NAMES or url.host == "::1"
         if token and not is_private and not settings.web_plain_http:
             raise SettingInvalid(
@@ -100,6 +98,16 @@ class Remote:
             said += " Set INSPECTQ_API_TOKEN."
         kind = {404: NotFound, 502: ServiceAway, 503: ServiceAway, 504: ServiceAway}.get(answer.status_code, Refused)
         raise kind(f"{self._place}: {said}")
+
+
+def _address(setting: str) -> httpx.URL:
+    try:
+        url = httpx.URL(setting)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise SettingInvalid("INSPECTQ_API_URL is the address of a console, such as https://inspect.example")
+    return url
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, insert, not_, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import Select, and_, case, func, insert, not_, select
+from sqlalchemy.orm import Session, aliased, joinedload, selectinload
 
 from db import audit
 from db.audit import SYSTEM
@@ -305,6 +305,23 @@ def scores(session: Session, evaluation: int) -> Iterator[EvaluationScore]:
     """The per-image scores, in the order of the paths. The session must stay open meanwhile."""
     query = select(EvaluationScore).where(EvaluationScore.evaluation_id == evaluation).order_by(EvaluationScore.path)
     yield from session.scalars(query.execution_options(yield_per=_FETCH_ROWS))
+
+
+def scores_of(session: Session, evaluation: int) -> int:
+    """How many images it has a row of, unreadable ones among them."""
+    own = EvaluationScore.evaluation_id == evaluation
+    return session.scalar(select(func.count(EvaluationScore.id)).where(own)) or 0
+
+
+def paired_scores(session: Session, one: int, other: int) -> Iterator[tuple[str, str, float | None, float | None]]:
+    """(path, true class, P(defective) by the one, by the other) of the images of both, in the order of the paths.
+
+    None: that one could not read it. The session must stay open meanwhile.
+    """
+    left, right = aliased(EvaluationScore), aliased(EvaluationScore)
+    both = select(left.path, left.actual, left.score, right.score).join(right, right.path == left.path)
+    query = both.where(left.evaluation_id == one, right.evaluation_id == other).order_by(left.path)
+    yield from session.execute(query.execution_options(yield_per=_FETCH_ROWS)).tuples()
 
 
 def score(session: Session, number: int) -> EvaluationScore:

@@ -4,7 +4,7 @@ A person is added, changed and shut out, never removed. Each of these is an even
 this module's business (console/hashing.py): it keeps what it is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -62,6 +62,14 @@ def every(session: Session) -> Sequence[WebUser]:
     return session.scalars(select(WebUser).order_by(WebUser.name)).all()
 
 
+def refuse_unable(session: Session, names: Iterable[str], role: Role) -> None:
+    """Raise Refused where somebody of these may not sign in as `role`, and could never do what is asked of them."""
+    for name in names:
+        user = signing_in(session, name)
+        if user is None or not user.role.covers(role):
+            raise Refused(f"{name} may not sign in as {role.value}: inspectq users list shows who may, and as what.")
+
+
 def any_there(session: Session) -> bool:
     """Whether anybody may sign in."""
     return bool(session.scalar(select(select(WebUser.id).where(WebUser.is_active).exists())))
@@ -69,7 +77,9 @@ def any_there(session: Session) -> bool:
 
 def set_role(session: Session, user: WebUser, role: Role, *, by: str) -> None:
     """Give another role, which holds from the next request on. Raises Refused where no admin would be left."""
-    _keep_an_admin(session, user)
+    if role is not Role.ADMIN:
+        _keep_an_admin(session, user)
+    lock(session, user)
     if role is user.role:
         return
     before, user.role = user.role, role

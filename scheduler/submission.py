@@ -103,6 +103,12 @@ def person() -> str:
         return f"uid {os.getuid()}"
 
 
+def refuse_relative(folder: Path) -> None:
+    """Raise Refused for a folder that is named from wherever this process was started: whoever asks is elsewhere."""
+    if not folder.is_absolute():
+        raise Refused("Name the folder from / on, as the machine of the console sees it.")
+
+
 def _checked(folder: Path, roots: tuple[bytes, ...]) -> Path:
     try:
         exists, is_folder, root = folder.exists(), folder.is_dir(), folder.resolve()

@@ -156,6 +156,9 @@ def _tried(url: str, message: Message, to: Receivers) -> _Outcome:
         return _Outcome(problem=f"It did not answer within {ANSWER_SECONDS:g} seconds.")
     except (httpx.HTTPError, OSError) as error:  # or the certificates that SSL_CERT_FILE names
         return _Outcome(problem=f"It could not be reached ({str(error) or type(error).__name__}).")
+    except Exception as error:  # a setting of a proxy, say: the next attempt comes later, and the reason is shown
+        log.exception("%s is not told", url)
+        return _Outcome(problem=f"It could not be called ({type(error).__name__}; the log says more).")
     if 200 <= status < 300:
         return _Outcome()
     if 300 <= status < 400:

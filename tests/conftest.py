@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hypothesis
 import psycopg
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from psycopg import sql
 
 from console.postgres import PostgresServer, postgres_programs
@@ -196,3 +197,17 @@ def _missing(what: str, *, required: bool) -> NoReturn:
     if required and IN_CI:
         pytest.fail(f"{what}, and CI has to have it: the wheels of the extra `servers` bring it.")
     pytest.skip(f"{what}.")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a process: Playwright does not begin a second time in it."""
+    program = shutil.which("chromium")
+    if program is None:
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            pytest.fail("Chromium is not installed, and CI has to have it.")
+        pytest.skip("Chromium is not installed.")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield made
+        made.close()

@@ -35,12 +35,14 @@ def start(job: int, reference: Path | None, **chosen: Any) -> None:
     Whoever is named answers in a browser (`inspectq web`), in an order of their own.
     """
     from console.agreement import read_reference
-    from db import agreements
+    from db import agreements, people
+    from db.models import Role
     from scheduler.submission import person
 
     known = None if reference is None else read_reference(reference)
     new = agreements.NewStudy(job=job, reference=known, created_by=person(), **chosen)
     with writing(open_database(settings().effective_database_url)) as session:
+        people.refuse_unable(session, [name.strip() for name in new.reviewers], Role.INSPECTOR)
         study = agreements.start(session, new).id
     click.echo(study)
     say(f"Next: inspectq web, and each reviewer opens /agreements/{study}; then inspectq agreement show {study}")

@@ -1,7 +1,8 @@
 """The commands that work through a console elsewhere, where INSPECTQ_API_URL names one: scan, jobs, results, trace,
 models list.
 
-They print what those of the same name print that work on the database, and end with the same exit codes.
+They print what those of the same name print that work on the database (trace as JSON alone), and end with the same exit
+codes.
 """
 
 import json
@@ -15,17 +16,19 @@ from typing import Any
 import click
 
 from console.commands.inspect import JOB, LISTED, NO_JOB, RESULTS_OPTIONS, SUBMISSION_OPTIONS, chosen_format
-from console.exits import ExitCode
+from console.exits import ExitCode, refuse_local
 from console.options import FORMAT
 from console.remote import Remote
 from console.results import Row, write
 from console.tables import print_fields, print_rows
 from console.terminal import progress_bar, say
-from db.models import OPEN_JOBS
+from db.errors import ServiceAway
+from db.models import OPEN_JOBS, JobState
 from db.results import MOMENTS
 from db.settings import settings
 
 _LOOK_SECONDS = 1.0
+_MISSED = 30  # looks in a row without an answer
 _MOST = 500  # jobs of one page
 
 
@@ -115,7 +118,14 @@ def trace(job: int, path: str, as_format: str) -> None:
         click.echo(json.dumps(remote.get(f"/jobs/{job}/trace", path=path), indent=2))
 
 
-@click.group()
+class _Models(click.Group):
+    """Whose other commands say where they work."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or refuse_local(f"models {cmd_name}")
+
+
+@click.group(cls=_Models)
 def models() -> None:
     """The models there are."""
 
@@ -136,18 +146,41 @@ def _rows(lines: Iterator[dict[str, Any]]) -> Iterator[Row]:
 
 
 def _see_through(remote: Remote, number: int) -> ExitCode:
-    """Until the job has ended; then its ledger."""
+    """Until the job has ended; then its ledger, and whether it looks like what its model was judged on."""
     try:
-        with progress_bar() as progress:
-            task = progress.add_task(f"Job {number}", total=None)
-            while (job := remote.get(f"/jobs/{number}"))["state"] in OPEN_JOBS:
-                progress.update(task, completed=job["images_settled"], total=job["images_planned"] or None)
-                time.sleep(_LOOK_SECONDS)
+        job = _ended(remote, number)
     except KeyboardInterrupt:
         say(f"Job {number} goes on without you. Follow it: inspectq jobs show {number}")
         return ExitCode.INTERRUPTED
+    except ServiceAway:
+        say(f"Job {number} goes on. Follow it when the console answers again: inspectq jobs show {number}")
+        raise
     why = f": {job['reason'].rstrip('.')}" if job["reason"] else ""
     say(f"Job {number} is {job['state']}{why}.")
     ledger = dict(job["ledger"])
     say(f"{ledger.pop('submitted')} submitted = " + " + ".join(f"{images} {word}" for word, images in ledger.items()))
-    return ExitCode.DONE if job["state"] == "done" else ExitCode.ENDED_BADLY
+    if likeness := remote.get(f"/jobs/{number}/facts", sentences=True)["likeness"]:
+        say(likeness)
+    if job["state"] != JobState.DONE:
+        return ExitCode.ENDED_BADLY
+    say(f"Next: inspectq results {number} --disposition fail")
+    return ExitCode.DONE
+
+
+def _ended(remote: Remote, number: int) -> dict[str, Any]:
+    """The job, when it has. A console that is started anew is waited for a while."""
+    with progress_bar() as progress:
+        task, missed = progress.add_task(f"Job {number}", total=None), 0
+        while True:
+            try:
+                job: dict[str, Any] = remote.get(f"/jobs/{number}")
+            except ServiceAway:
+                missed += 1
+                if missed > _MISSED:
+                    raise
+            else:
+                missed = 0
+                if job["state"] not in OPEN_JOBS:
+                    return job
+                progress.update(task, completed=job["images_settled"], total=job["images_planned"] or None)
+            time.sleep(_LOOK_SECONDS)

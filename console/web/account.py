@@ -6,6 +6,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from console import hashing
+from console.web.attempts import MINUTES
 from console.web.context import Context, Number, Shared
 from console.web.people import AdministeringInPerson, InPerson, NotAllowed, Person
 from db import people, sign_ins
@@ -32,7 +33,7 @@ def change_password(
     place = f"account {looking.user}"
     try:
         if not context.attempts.allow(looking.name, place):
-            raise Refused("That were too many tries. Wait a quarter of an hour.")
+            raise Refused(f"Too many tries. Wait {MINUTES} minutes.")
         with reading(context.engine) as session:
             kept = people.password_hash(session, _own(session, looking))
         if not hashing.fits(current, kept):
@@ -132,6 +133,7 @@ def _account(context: Context, looking: Person, *, status: int = 200, **told: st
             "has_password": people.password_hash(session, user) is not None,
             "tokens": sign_ins.tokens(session, user, holding=True),
             "roles": [role.value for role in Role if user.role.covers(role)],
+            "shortest": hashing.SHORTEST,
             "token": "",
             "problem": "",
         }

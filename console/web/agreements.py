@@ -18,7 +18,7 @@ from db.agreement_answers import NewAnswer, Turn
 from db.agreements import NewStudy
 from db.engine import Session, reading, writing
 from db.errors import Refused
-from db.models import AgreementStudy, Answer
+from db.models import AgreementStudy, Answer, Role
 
 router = APIRouter()
 _AHEAD = 4  # images that a browser has: one to look at, the others to be loaded meanwhile
@@ -58,11 +58,12 @@ def start(
     images: Annotated[int, Form()] = agreements.DEFAULT_IMAGES,
     trials: Annotated[int, Form()] = 2,
 ) -> Response:
-    names = [name for name in reviewers.split(",") if name.strip()]
+    if not context.rules.login:
+        raise Refused("A study takes people who sign in, each by themselves. Set INSPECTQ_WEB_LOGIN=true.")
+    names = [name.strip() for name in reviewers.split(",") if name.strip()]
     new = NewStudy(job=job, reviewers=names, created_by=looking.account, trials=trials, images=images)
     with writing(context.engine) as session:
-        if context.rules.login:
-            _refuse_strangers(session, names)
+        people.refuse_unable(session, names, Role.INSPECTOR)
         study = agreements.start(session, new).id
     return RedirectResponse(f"/agreements/{study}", status_code=303)
 
@@ -105,12 +106,6 @@ def decide(context: Shared, looking: Inspecting, study: Number, said: Said) -> L
         )
         agreement_answers.answer(session, new)
         return _left(session, agreements.get(session, study), looking.name)
-
-
-def _refuse_strangers(session: Session, names: list[str]) -> None:
-    for name in names:
-        if people.signing_in(session, name.strip()) is None:
-            raise Refused(f"Nobody called {name.strip()} may sign in, so they could never answer.")
 
 
 def _left(session: Session, study: AgreementStudy, reviewer: str) -> Left:

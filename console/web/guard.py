@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_TOLD_TO_ALL = frozenset({"/healthz", "/readyz"})  # by whatever name and way: whoever watches over it has its own
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -60,7 +61,9 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        refusal = self._place(scope["scheme"], headers) or _origin(scope["method"], headers)
+        refusal = _origin(scope["method"], headers)
+        if scope["path"] not in _TOLD_TO_ALL:
+            refusal = self._place(scope["scheme"], headers) or refusal
         answer = self._app if refusal is None else PlainTextResponse(refusal, status_code=403)
         await answer(scope, receive, send_guarded)
 

@@ -25,7 +25,7 @@ from db.gallery import Wanted, count, scores_in_cells
 from db.models import OPEN_JOBS, Checkpoint, Disposition, InspectionJob, JobState, ModelStatus
 from db.tally import Tally
 from scheduler.receivers import receivers
-from scheduler.submission import Submission, submit
+from scheduler.submission import Submission, refuse_relative, submit
 
 router = APIRouter()
 NEWEST = 50
@@ -104,6 +104,7 @@ def submit_job(
         notify=notify.strip() or None,
     )
     try:
+        refuse_relative(asked.folder)
         job = submit(context.engine, asked, context.settings, submitted_by=looking.account)
     except InspectqError as error:
         form = _Form(

@@ -26,6 +26,11 @@ def serve(engine: Engine, settings: Settings, say: Callable[[str], None]) -> Non
     """Until SIGINT or SIGTERM. Raises SettingInvalid."""
     address = settings.web_address
     login = settings.web_login or bool(settings.web_user_header) or not _is_loopback(address)
+    if login and not settings.root_folders:
+        raise SettingInvalid(
+            "INSPECTQ_ROOTS is empty, so whoever may submit could have any folder of this machine inspected and shown. "
+            "Set it to the folders that hold images."
+        )
     with _ended_by_sigterm(), ExitStack() as stack:
         embedded = None if settings.broker_url else stack.enter_context(Embedded())
         to = receivers(settings)

@@ -1,6 +1,7 @@
 """The door: signing in with a name and a password, and signing out."""
 
 import logging
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from console.web.context import Context, Open, Shared
 from console.web.people import NotAllowed, NotSignedIn, cookie_name, whoever_asks
 from db import people, sign_ins
 from db.engine import reading, writing
+from db.errors import Refused, ServiceAway
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -38,7 +40,7 @@ def sign_in(
     name, place = name.strip(), request.client.host if request.client else ""
     if not context.attempts.allow(name, place):
         log.warning("too many tries to sign in from %s", place)
-        refused = _page(context, next, status=429, problem=f"That were too many tries. Wait {MINUTES} minutes.")
+        refused = _page(context, next, status=429, problem=f"Too many tries. Wait {MINUTES} minutes.")
         refused.headers["Retry-After"] = str(MINUTES * 60)
         return refused
     token = _token(context, name, password)
@@ -76,13 +78,17 @@ def _token(context: Context, name: str, password: str) -> str | None:
         kept = None if user is None else people.password_hash(session, user)
     if not hashing.fits(password, kept) or user is None or kept is None:
         return None
+    better = None
+    if hashing.is_outdated(kept):
+        with suppress(Refused, ServiceAway):  # the old one fits as well, and the next time is another chance
+            better = hashing.hashed(password)
     with writing(context.engine) as session:
         found = people.get(session, user.id)
         people.lock(session, found)  # anew: hashing takes long enough to be shut out meanwhile
         if not found.is_active or people.password_hash(session, found) != kept:
             return None
-        if hashing.is_outdated(kept):
-            people.rehash(session, found, hashing.hashed(password))
+        if better is not None:
+            people.rehash(session, found, better)
         return sign_ins.begin(session, found)
 
 

@@ -66,7 +66,9 @@ def test_each_is_judged_at_its_own_limits_and_no_image_is_scored_twice(
 
 def test_a_person_reads_the_counts_the_bounds_and_the_first_differences(compare: ByHand) -> None:
     said = compare("strict", "lax", "--limit", "1")
-    assert re.search(r"^misses +4 +0 +0 +4   \+100\.00% \(\+\d+\.\d\d% to \+\d+\.\d\d%\), p = 0\.125$", said.out, re.M)
+    assert re.search(
+        r"^misses +4 +0 +0 +4   \+100\.00 points \(\+\d+\.\d\d to \+\d+\.\d\d\), p = 0\.125$", said.out, re.M
+    )
     assert re.search(r"^  test/.+ \(\w+\): FAIL 0\.\d{4}, PASS 0\.\d{4}$", said.out, re.M)
     assert said.out.endswith("… and 7 more (--limit)\n")
 

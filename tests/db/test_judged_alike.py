@@ -64,10 +64,13 @@ def test_what_a_model_was_made_with_is_no_test_of_it(engine: Engine, split: str)
     assert alike(engine) == []
 
 
-def test_a_score_is_found_by_its_place(engine: Engine) -> None:
+def test_a_score_is_found_by_its_path_and_by_its_number(engine: Engine) -> None:
     number = judge(engine, 1)
     with reading(engine) as session:
-        assert evaluations.score_of(session, number, "defective-ok-0.jpg").score == 0.1
-        for evaluation, path in ((number, "nowhere.jpg"), (number + 1, "defective-ok-0.jpg")):
-            with pytest.raises(NotFound, match="There is no image"):
-                evaluations.score_of(session, evaluation, path)
+        wanted = ["defective-ok-0.jpg", "nowhere.jpg"]
+        found = evaluations.score_numbers(session, number, wanted)
+        assert list(found) == wanted[:1]
+        assert evaluations.score(session, found[wanted[0]]).score == 0.1
+        assert evaluations.score_numbers(session, number + 1, wanted) == {}
+        with pytest.raises(NotFound, match="There is no score 999"):
+            evaluations.score(session, 999)

@@ -1,5 +1,5 @@
-"""What do whole stories need beside what every test has? A browser."""
+"""What do whole stories need beside what every test has? A page that is watched."""
 
-from tests.web.conftest import at_desk, browser
+from tests.web.conftest import at_desk
 
-__all__ = ["at_desk", "browser"]
+__all__ = ["at_desk"]

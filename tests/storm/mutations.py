@@ -59,8 +59,14 @@ MUTATIONS = {
             ),
             Edit(
                 file="worker/inspection.py",
-                old="            return batches.finish(session, held, rows, "
-                "versions=versions(rows[0].engine) if rows else None)\n",
+                old="            kept = batches.finish(session, held, rows, "
+                "versions=versions(rows[0].engine) if rows else None)\n"
+                """            if kept:
+                stage_times.add(session, self._workplace.host, more)
+        if kept:
+            self._added = spent
+        return kept
+""",
                 new="""            done = batches.finish(session, held, rows)
         if done:
             with writing(self._engine) as session:

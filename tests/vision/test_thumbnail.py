@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vision.faults import Reason, Unreadable
-from vision.thumbnail import Altered, make_thumbnail
+from vision.faults import Altered, Reason, Unreadable
+from vision.thumbnail import make_thumbnail
 from vision.tiling import Tile
 
 

@@ -1,7 +1,5 @@
 """A console that is served on a free port, and a browser that looks at it."""
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from typing import Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from console.web.app import create_app
 from console.web.embedded import Embedded
@@ -72,19 +70,6 @@ def serve(tmp_path: Path, sqlite_with_tables: str, engine: Engine) -> Iterator[C
 def console(serve: Callable[..., Console]) -> Console:
     """One that inspects nothing."""
     return serve()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        if os.environ.get("CI", "").lower() in ("true", "1"):
-            pytest.fail("Chromium is not installed, and CI has to have it.")
-        pytest.skip("Chromium is not installed.")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @dataclass(kw_only=True)

@@ -4,17 +4,19 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
-from db import agreement_answers, agreements
+from db import agreement_answers, agreements, people, sign_ins
 from db.agreement_answers import NewAnswer
 from db.agreements import NewStudy
 from db.engine import Engine, reading, writing
-from db.models import Answer
+from db.models import Answer, Role
 from scheduler.submission import person
 from tests.web.conftest import Console, Looked
 from tests.web.test_accessibility import serious
@@ -59,16 +61,40 @@ def asked(console: Console, path: str, body: object = None) -> tuple[int, Any]:
         return error.code, json.load(error)
 
 
+def cookie_of(engine: Engine, name: str, role: Role) -> str:
+    """Of the session of somebody new."""
+    with writing(engine) as session:
+        return sign_ins.begin(session, people.add(session, name, role, by="test"))
+
+
+def answer_by_asking(console: Console, number: int, cookie: str) -> None:
+    """All of somebody's images, by the requests that their browser would send."""
+    with httpx.Client(base_url=console.url, cookies={"inspectq": cookie}, headers={"Origin": console.url}) as client:
+        left = client.post(f"/agreements/{number}/answer/take").json()
+        while left["images"]:
+            said = {**left["images"][0], "decision": "PASS"}
+            left = client.post(f"/agreements/{number}/answer/decide", json=said).json()
+
+
 def test_two_people_answer_and_then_see_whether_they_agree(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    serve: Callable[..., Console], looked: Looked, engine: Engine, tmp_path: Path
 ) -> None:
+    console = serve(login=True)
     page, job = looked.page, job_of(console.rows, tmp_path / "images")
+    bens, _ = cookie_of(engine, "ben", Role.INSPECTOR), cookie_of(engine, "vic", Role.VIEWER)
+    page.context.add_cookies([{"name": "inspectq", "value": cookie_of(engine, ME, Role.APPROVER), "url": console.url}])
+    for other in ("vic", "bem"):
+        page.goto(f"{console.url}/jobs/{job}")
+        page.get_by_label("Reviewers").fill(f"{ME}, {other}")
+        page.get_by_role("button", name="Start a study").click()
+        expect(page.get_by_text(f"{other} may not sign in as inspector")).to_be_visible()
+    looked.said.clear()  # the browser logs the status
     page.goto(f"{console.url}/jobs/{job}")
     page.get_by_label("Reviewers").fill(f"{ME}, ben")
     page.get_by_label("Images", exact=True).fill("4")
     page.get_by_role("button", name="Start a study").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Agreement study 1")
-    answer_all(engine, 1, "ben")
+    answer_by_asking(console, 1, bens)
     page.get_by_role("link", name="Begin").click()
     place, left = page.locator("[data-path]"), page.locator("[data-open]")
     for number, key in enumerate("pfup"):
@@ -95,6 +121,13 @@ def test_two_people_answer_and_then_see_whether_they_agree(
     page.goto(f"{console.url}/jobs/{job}")
     page.get_by_role("link", name="Study 1").click()
     expect(page.get_by_text("2 images have answers that differ")).to_be_visible()
+
+
+def test_without_a_login_there_is_nobody_to_ask(console: Console, tmp_path: Path) -> None:
+    job = job_of(console.rows, tmp_path / "images")
+    refused = httpx.post(f"{console.url}/jobs/{job}/agreements", data={"reviewers": "anna, ben"})
+    assert (refused.status_code, "takes people who sign in" in refused.text) == (409, True)
+    assert "It takes people who sign in" in httpx.get(f"{console.url}/jobs/{job}").text
 
 
 def test_answering_tells_neither_score_nor_verdict_nor_name_and_takes_nothing_back(

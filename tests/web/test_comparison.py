@@ -52,11 +52,11 @@ def test_two_are_chosen_from_the_list_and_stand_side_by_side(console: Console, l
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Two models compared")
     expect(page.locator(".matrix")).to_have_count(2)
-    expect(page.get_by_role("row", name="Missed defects")).to_contain_text("-16.7%")
-    expect(page.get_by_role("row", name="False alarms").first).to_contain_text("+33.3%")
+    expect(page.get_by_role("row", name="Missed defects")).to_contain_text("-16.7 points")
+    expect(page.get_by_role("row", name="False alarms").first).to_contain_text("+33.3 points")
     mistakes = page.get_by_role("table", name="Who makes which mistakes")
     alarms = mistakes.get_by_role("row", name="False alarms").get_by_role("cell")
-    assert [cell.split()[0] for cell in alarms.all_inner_texts() if cell][-3:] == ["0", "2", "+33.3%"]
+    assert [cell.split()[0] for cell in alarms.all_inner_texts() if cell][-3:] == ["0", "2", "+33.3"]
     expect(mistakes.get_by_role("row", name="False alarms")).to_contain_text("p = 0.5")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert serious(page) == []
@@ -136,9 +136,9 @@ def test_of_several_test_sets_that_both_were_judged_on_another_can_be_chosen(
     page.goto(f"{console.url}/models/compare?a=1&b=2")
     expect(page.locator("main")).to_contain_text("8 images of")
     page.get_by_role("link", name="12 images of").click()
-    expect(page.get_by_role("row", name="Missed defects")).to_contain_text("-16.7%")
+    expect(page.get_by_role("row", name="Missed defects")).to_contain_text("-16.7 points")
     page.get_by_role("link", name="8 images of").click()
-    expect(page.get_by_role("row", name="Missed defects")).to_contain_text("+0.0%")
+    expect(page.get_by_role("row", name="Missed defects")).to_contain_text("+0.0 points")
 
 
 def test_each_model_is_judged_by_its_own_limits(console: Console, at_desk: Looked, tmp_path: Path) -> None:

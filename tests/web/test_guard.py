@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +30,13 @@ def asked(console: Console, method: str, path: str, **headers: str) -> tuple[int
 def test_it_does_not_answer_to_a_foreign_name(console: Console, host: str) -> None:
     status, _, body = asked(console, "GET", "/jobs", Host=host)
     assert (status, "does not answer to this name" in body) == (403, True)
+
+
+def test_whoever_watches_over_it_may_ask_by_any_name_and_way(serve: Callable[..., Console]) -> None:
+    console = serve(login=True)
+    for path in ("/healthz", "/readyz"):
+        assert asked(console, "GET", path, Host="10.0.0.7:8080")[0] == 200
+    assert asked(console, "GET", "/metrics", Host="10.0.0.7:8080")[0] == 403
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:8080"])

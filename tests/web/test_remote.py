@@ -108,6 +108,7 @@ def test_a_folder_is_submitted_and_cancelled(there: Type, console: Console, engi
     assert (again.code, "cancelled" in again.err) == (2, True)
     retried = there("jobs", "retry", 1)
     assert retried.code == 2
+    assert "Name the folder from / on" in there("scan", "monday").err
     gone = there("scan", tmp_path / "tuesday")
     assert (gone.code, "There is no folder" in gone.err) == (2, True)
 
@@ -119,10 +120,10 @@ def test_what_goes_wrong_is_one_sentence(there: Type, job: int) -> None:
     assert (stranger.code, "Set INSPECTQ_API_TOKEN" in stranger.err) == (2, True)
     readable = there("jobs", "list", url="http://inspect.example")
     assert (readable.code, "could be read on its way" in readable.err) == (2, True)
-    for url in ("inspect.example", "ftp://127.0.0.1"):
+    for url in ("inspect.example", "ftp://127.0.0.1", "https://x:abc"):
         nowhere = there("jobs", "list", url=url)
         assert (nowhere.code, "INSPECTQ_API_URL is the address of a console" in nowhere.err) == (2, True)
-    for words in (("train", "x"), ("audit", "verify"), ("web",)):
+    for words in (("train", "x"), ("audit", "verify"), ("web",), ("models", "show", "1")):
         local = there(*words)
         assert (local.code, "works on the database itself" in local.err) == (2, True)
     for said in (away, stranger, readable):

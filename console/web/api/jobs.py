@@ -38,6 +38,7 @@ def submit_job(
         str | None, Header(max_length=LONGEST_KEY, description="The same again: the job that was submitted with it.")
     ] = None,
 ) -> Job:
+    submission.refuse_relative(Path(asked.folder))
     wish = submission.Submission(**(vars(asked) | {"folder": Path(asked.folder)}))
     number = submission.submit(
         context.engine, wish, context.settings, submitted_by=looking.account, key=idempotency_key

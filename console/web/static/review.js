@@ -23,6 +23,7 @@ async function ask(what, body) {
       headers: { "Content-Type": "application/json", Accept: "application/json" },
       body: JSON.stringify(body ?? {}),
     });
+    if (answer.status === 401) return signedOut(what);
     const said = await answer.json();
     if (!answer.ok) throw new Error(said.detail);
     if (what !== "take") problem.hidden = true; // what was refused stays to be read while the next image is asked for
@@ -35,6 +36,15 @@ async function ask(what, body) {
     busy = false;
     for (const button of page.querySelectorAll("button")) button.disabled = waiting.length === 0 && !("undo" in button.dataset);
   }
+}
+
+function signedOut(what) {
+  problem.textContent = `You are not signed in any more${what === "decide" ? ", and your last answer was not saved" : ""}. `;
+  const link = document.createElement("a");
+  link.href = `/login?next=${encodeURIComponent(location.pathname)}`;
+  link.textContent = "Sign in again";
+  problem.append(link);
+  problem.hidden = false;
 }
 
 function show(said) {
