@@ -36,6 +36,17 @@ class Choice:
     left_out: tuple[LeftOut, ...]
 
 
+def overruled(images: Iterable[Sequence[Decided]], others: Iterable[Decided]) -> dict[str, str]:
+    """By sha256, who said otherwise of these bytes in `others`: somebody or some job that was not asked for."""
+    chosen = {places[0].review.sha256: places[0].review.decision for places in images}
+    against: dict[str, list[Decided]] = defaultdict(list)
+    for other in others:
+        said = chosen.get(other.review.sha256)
+        if said is not None and other.review.decision is not said:
+            against[other.review.sha256 or ""].append(other)
+    return {sha256: _said(places) for sha256, places in against.items()}
+
+
 def choose(decisions: Iterable[Decided], tested: Mapping[str, JudgedOn]) -> Choice:
     """Sort out what has no bytes, what is a test image, and bytes of which people say both."""
     by_bytes: dict[str, list[Decided]] = defaultdict(list)

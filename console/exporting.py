@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from console.export_choice import Choice, LeftOut, Why, as_tested, choose
+from console.export_choice import Choice, LeftOut, Why, as_tested, choose, overruled
 from console.files import whole_folder
 from console.results import csv_lines
 from console.terminal import progress_bar
@@ -42,7 +42,7 @@ PROVENANCE, LEFT_OUT = "provenance.csv", "left-out.csv"
 _LEFT_OUT_COLUMNS = ("why", "detail", "sha256", "job", "path", "review", "reviewer", "decision")
 _PROVENANCE_COLUMNS = (
     *("file", "sha256", "job", "folder", "path", "review", "reviewer", "account", "decision", "decided_at"),
-    *("reason_code", "blind", "drawn", "result", "verdict", "score", "model"),
+    *("reason_code", "blind", "drawn", "result", "verdict", "score", "model", "overruled"),
 )
 
 
@@ -53,6 +53,7 @@ class Exported:
     folder: Path
     images: Counter[str]  # by class
     left_out: Counter[Why]
+    overruled: int  # images of which somebody, or some job, that was not asked for says otherwise
     provenance_sha256: str
     test_images: int  # that the database knows
     unseen: int  # of these, those that are not where they were judged: no near twin of them can be found
@@ -63,6 +64,7 @@ class Exported:
             "folder": to_text(str(self.folder)),
             "images": dict(self.images),
             "left_out": {why.value: images for why, images in self.left_out.items()},
+            "overruled": self.overruled,
             "provenance_sha256": self.provenance_sha256,
             "test_images": self.test_images,
             "test_images_unseen": self.unseen,
@@ -82,6 +84,7 @@ def export_reviewed(
             jobs.get(session, job)
         tests = judged_on(session)
         choice = choose(decided(session, only, by), tests)
+        against = overruled(choice.images, decided(session))
     with whole_folder(out) as part:
         files, left_out = _copied(part, choice, settings)
         near, unseen = _near_tested(files, tests, settings)
@@ -93,7 +96,8 @@ def export_reviewed(
             folder=out,
             images=Counter(path.parent.name for path in files),
             left_out=counts,
-            provenance_sha256=_tell(part, files, left_out),
+            overruled=sum(places[0].review.sha256 in against for places, _ in files.values()),
+            provenance_sha256=_tell(part, files, left_out, against),
             test_images=len(tests),
             unseen=unseen,
         )
@@ -184,9 +188,13 @@ def _seen(limits: Limits, test: JudgedOn) -> bytes | None:
         return None
 
 
-def _tell(part: Path, files: _Files, left_out: Iterable[LeftOut]) -> str:
+def _tell(part: Path, files: _Files, left_out: Iterable[LeftOut], against: Mapping[str, str]) -> str:
     """Write both tables; the sha256 of the provenance."""
-    rows = (_provenance(path.relative_to(part), place) for path in sorted(files) for place in files[path][0])
+    rows = (
+        {**_provenance(path.relative_to(part), place), "overruled": against.get(place.review.sha256 or "")}
+        for path in sorted(files)
+        for place in files[path][0]
+    )
     told = "".join(csv_lines(rows, columns=_PROVENANCE_COLUMNS)).encode()
     (part / PROVENANCE).write_bytes(told)
     lost = ({**_provenance(None, one.image), "why": one.why.value, "detail": one.detail} for one in left_out)

@@ -57,7 +57,7 @@ def export(folder: Path, from_reviews: bool, jobs: tuple[int, ...], reviewers: t
     Left out, and named in left-out.csv: what any model was tested on, by its bytes or as a near twin of a test image
     that still lies where it was judged; the same bytes decided both ways; files that changed or are gone.
     """
-    from console.exporting import CLASSES, LEFT_OUT, export_reviewed
+    from console.exporting import CLASSES, LEFT_OUT, PROVENANCE, export_reviewed
     from console.tables import print_fields
 
     if not from_reviews:
@@ -68,6 +68,10 @@ def export(folder: Path, from_reviews: bool, jobs: tuple[int, ...], reviewers: t
     print_fields(made.fields(), as_format)
     if left_out := made.left_out.total():
         say(f"{left_out} decided images are left out: {folder / LEFT_OUT} says which, and why.")
+    if made.overruled:
+        say(
+            f"Of {made.overruled} images somebody else, or another job, says otherwise: {folder / PROVENANCE} tells who."
+        )
     if made.unseen:
         say(
             f"{made.unseen} of {made.test_images} test images are not where they were judged: images of the same bytes "
