@@ -69,9 +69,7 @@ def export(folder: Path, from_reviews: bool, jobs: tuple[int, ...], reviewers: t
     if left_out := made.left_out.total():
         say(f"{left_out} decided images are left out: {folder / LEFT_OUT} says which, and why.")
     if made.overruled:
-        say(
-            f"Of {made.overruled} images somebody else, or another job, says otherwise: {folder / PROVENANCE} tells who."
-        )
+        say(f"{made.overruled} images were decided otherwise by others, or in other jobs: see {folder / PROVENANCE}.")
     if made.unseen:
         say(
             f"{made.unseen} of {made.test_images} test images are not where they were judged: images of the same bytes "

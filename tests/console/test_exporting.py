@@ -131,6 +131,9 @@ def test_the_same_bytes_are_one_file_and_what_is_decided_both_ways_is_left_out(s
     assert sorted(kept) == ["a.png", "again.png", "c.png"]
     by_ann = shop.export("--by", "ann", "--format", "json", out="ann").json
     assert by_ann["images"] == {"defective": 2, "non-defective": 1}
+    assert by_ann["overruled"] == 1
+    said = {line["path"]: line["overruled"] for line in table(shop.folder / "ann" / "provenance.csv")}
+    assert said == {"a.png": "", "b.png": "FAIL by bob in job 2", "c.png": ""}
     of_tuesday = shop.export("--job", "2", "--format", "json", out="tuesday's").json
     assert of_tuesday["images"] == {"defective": 2}
 
