@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from console.exits import ExitCode
-from db import agreement_answers, agreements
+from db import agreement_answers, agreements, people
 from db.agreement_answers import NewAnswer
 from db.engine import reading, writing
-from db.models import Answer
+from db.models import Answer, Role
 from tests.console.conftest import Rows, Verdict
 from tests.console.shell import Said, type_here
 
@@ -19,10 +19,13 @@ TABLE = "path,label\nbad/1.png,FAIL\nbad/2.png,FAIL\ngood/1.png,PASS\ngood/2.png
 
 @pytest.fixture
 def typed(rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
-    """Type a command against the rows' database, which holds a job."""
+    """Type a command against the rows' database, which holds a job, two inspectors and a viewer."""
     monkeypatch.setenv("INSPECTQ_HOME", str(tmp_path))
     monkeypatch.setenv("INSPECTQ_DATABASE_URL", rows.engine.url.render_as_string(hide_password=False))
     rows.add_model()
+    with writing(rows.engine) as session:
+        for name, role in (("anna", Role.INSPECTOR), ("ben", Role.ADMIN), ("vic", Role.VIEWER)):
+            people.add(session, name, role, by="test")
     scores = {f"bad/{n}.png": 0.8 for n in range(4)} | {f"good/{n}.png": 0.1 for n in range(8)} | {"bad/2.png": 0.1}
     rows.add_job(tmp_path / "images", [Verdict(path=path, score=score) for path, score in scores.items()])
     return lambda *words: type_here(capsys, "agreement", *words)
@@ -108,7 +111,9 @@ def test_what_is_not_there_is_said(typed: Type) -> None:
     for words in (
         ("show", 9),
         ("start", 9, "--reviewer", "anna", "--reviewer", "ben"),
-        ("start", 1, "--reviewer", "a"),
+        ("start", 1, "--reviewer", "anna"),
+        ("start", 1, "--reviewer", "anna", "--reviewer", "vic"),
+        ("start", 1, "--reviewer", "anna", "--reviewer", "nobody"),
     ):
         said = typed(*words)
         assert (said.code, said.err.count("\n")) == (ExitCode.WRONG_USAGE, 1)
