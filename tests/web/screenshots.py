@@ -63,11 +63,6 @@ def _walk(browser: Browser, url: str, place: Path) -> None:
     _take(wide, place / "job.png")
     job = wide.url
     wide.goto(f"{job}/images?verdict=FAIL&folder=line-1")
-    for shot in wide.locator(".shot img").all():
-        shot.scroll_into_view_if_needed()
-        expect(shot).to_have_js_property("complete", True)
-    wide.evaluate("scrollTo(0, 0)")
-    _take(wide, place / "images.png")
     wide.locator(".shot a").first.click()
     heat = wide.get_by_role("button", name="Heat map")
     heat.click()
