@@ -187,7 +187,7 @@ class Dataset:
     def snapshot(self) -> DatasetSnapshot:
         return DatasetSnapshot(
             fingerprint=self.fingerprint,
-            root=str(self.root),
+            root=str(self.root.absolute()),
             layout=self.layout,
             class_names=self.class_names,
             positive=self.positive,
