@@ -89,7 +89,7 @@ def test_the_page_names_services_and_what_waits(
     at_desk.page.goto(console.url)
     at_desk.page.get_by_role("link", name="Health").click()
     expect(at_desk.page.get_by_role("row", name="w<b>@h worker alive")).to_be_visible()
-    expect(at_desk.page.get_by_role("row", name="read 2,000 25.0% opening the file, and its bytes")).to_be_visible()
+    expect(at_desk.page.get_by_role("row", name="read 2,000.0 25.0% opening the file, and its bytes")).to_be_visible()
     expect(at_desk.page.get_by_text("The oldest job with a batch that is not done")).to_be_visible()
 
 
