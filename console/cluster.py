@@ -196,6 +196,8 @@ class LocalCluster:
         environment |= {key: url for key, url in self._given.items() if url and key in service.environment}
         if not os.environ.get("INSPECTQ_IMAGES"):  # nobody has said where images lie: what a person names is scanned
             environment.pop("INSPECTQ_ROOTS", None)
+            if service.name == "web":  # which wants to be told that whoever signs in may name any folder
+                environment["INSPECTQ_ROOTS"] = "/"
         for name, port in self._ports.items():  # where it listens, or for whom leads there
             address, number = f"INSPECTQ_{name.upper()}_ADDRESS", f"INSPECTQ_{name.upper()}_PORT"
             if number in environment:
