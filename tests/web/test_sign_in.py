@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,11 +13,12 @@ from sqlalchemy import select, text
 
 from console import hashing
 from console.web.attempts import Attempts
-from db import people, sign_ins
+from db import people, reviews, sign_ins
 from db.engine import Engine, reading, writing
 from db.models import AuditEvent, Role, WebPassword, WebSession
 from tests.web.conftest import Console, Looked
 from tests.web.test_accessibility import serious
+from tests.web.test_journey import job_of
 
 PASSWORD = "four words nobody guesses"
 
@@ -108,6 +110,31 @@ def test_an_admin_adds_somebody_who_makes_a_token_and_changes_the_password(
 def test_nobody_yet_is_told_how_the_first_is_added(serve: Callable[..., Console], at_desk: Looked) -> None:
     at_desk.page.goto(serve(login=True).url)
     expect(at_desk.page.get_by_text("inspectq users add NAME --role admin")).to_be_visible()
+
+
+def test_whoever_is_signed_out_in_the_middle_of_a_review_is_told_what_was_not_saved(
+    behind_login: Console, at_desk: Looked, engine: Engine, tmp_path: Path
+) -> None:
+    page, job = at_desk.page, job_of(behind_login.rows, tmp_path / "images")
+    page.goto(f"{behind_login.url}/jobs/{job}/review")
+    page.get_by_label("Name").fill("Ines")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    place = page.locator("[data-path]")
+    expect(place).to_contain_text("doubt-")
+    before = place.inner_text()
+    with writing(engine) as session:
+        sign_ins.end_all(session, people.find(session, "Ines"))
+    page.keyboard.press("f")
+    expect(page.get_by_role("alert")).to_contain_text("your last answer was not saved")
+    at_desk.said.clear()  # the browser logs the status
+    page.get_by_role("link", name="Sign in again").click()
+    page.get_by_label("Name").fill("Ines")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(place).to_have_text(before)
+    with reading(engine) as session:
+        assert list(reviews.of_job(session, job)) == []
 
 
 def test_the_cookie_is_the_servers_alone(behind_login: Console, client: httpx.Client) -> None:
