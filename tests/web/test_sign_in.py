@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,14 @@ from tests.web.test_journey import job_of
 PASSWORD = "four words nobody guesses"
 
 
+hashed = cache(hashing.hashed)  # slow on purpose: once for all of these tests
+
+
 def add(engine: Engine, name: str, role: Role, password: str | None = PASSWORD) -> None:
     with writing(engine) as session:
         user = people.add(session, name, role, by="test")
         if password is not None:
-            people.set_password(session, user, hashing.hashed(password), by="test")
+            people.set_password(session, user, hashed(password), by="test")
 
 
 @pytest.fixture
