@@ -131,9 +131,9 @@ def test_without_a_login_there_is_nobody_to_ask(console: Console, tmp_path: Path
 
 
 def test_answering_tells_neither_score_nor_verdict_nor_name_and_takes_nothing_back(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    console: Console, at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
-    page, job = looked.page, job_of(console.rows, tmp_path / "images")
+    page, job = at_desk.page, job_of(console.rows, tmp_path / "images")
     study = begin(engine, job, ME, "ben", images=6)
     with page.expect_response(re.compile("/answer/take")) as answer:
         page.goto(f"{console.url}/agreements/{study}/answer")
@@ -148,9 +148,9 @@ def test_answering_tells_neither_score_nor_verdict_nor_name_and_takes_nothing_ba
 
 
 def test_an_answer_that_is_refused_is_said_and_stays_to_be_read(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    console: Console, at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
-    page, job = looked.page, job_of(console.rows, tmp_path / "images")
+    page, job = at_desk.page, job_of(console.rows, tmp_path / "images")
     study = begin(engine, job, ME, "ben", images=6)
     page.goto(f"{console.url}/agreements/{study}/answer")
     expect(page.locator("[data-path]")).to_have_text("Trial 1 of 2, image 1 of 6")
@@ -158,13 +158,13 @@ def test_an_answer_that_is_refused_is_said_and_stays_to_be_read(
     page.keyboard.press("f")
     expect(page.get_by_text("You are through.")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("Another image is before you now")
-    looked.said.clear()  # the browser logs the status
+    at_desk.said.clear()  # the browser logs the status
 
 
 def test_whoever_is_no_reviewer_is_told_so_and_sees_results_only(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    console: Console, at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
-    page, job = looked.page, job_of(console.rows, tmp_path / "images")
+    page, job = at_desk.page, job_of(console.rows, tmp_path / "images")
     study = begin(engine, job, "anna", "ben", images=4)
     page.goto(f"{console.url}/agreements/{study}")
     expect(page.get_by_text("not among the reviewers of this study")).to_be_visible()

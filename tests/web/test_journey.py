@@ -56,9 +56,9 @@ def test_an_inspector_sees_a_job_and_decides_ten_images_by_keys(
 
 
 def test_a_tab_that_is_closed_loses_nothing_and_a_word_typed_decides_nothing(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    console: Console, at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
-    page, job = looked.page, job_of(console.rows, tmp_path / "images")
+    page, job = at_desk.page, job_of(console.rows, tmp_path / "images")
     page.goto(f"{console.url}/jobs/{job}/review")
     place = page.locator("[data-path]")
     expect(place).to_contain_text("doubt-")
@@ -75,9 +75,9 @@ def test_a_tab_that_is_closed_loses_nothing_and_a_word_typed_decides_nothing(
 
 
 def test_the_queue_tells_neither_score_nor_verdict_nor_what_was_drawn(
-    console: Console, looked: Looked, engine: Engine, tmp_path: Path
+    console: Console, at_desk: Looked, engine: Engine, tmp_path: Path
 ) -> None:
-    page, job = looked.page, job_of(console.rows, tmp_path / "images", doubtful=1)
+    page, job = at_desk.page, job_of(console.rows, tmp_path / "images", doubtful=1)
     with writing(engine) as session:
         samples.draw(session, jobs.get(session, job), images=3, drawn_by="test")
     with page.expect_response(re.compile("/review/take")) as answer:
@@ -152,8 +152,8 @@ def test_a_name_that_would_act_is_shown_as_text(console: Console, looked: Looked
     expect(page.get_by_role("heading", level=1)).to_have_text(r"b> \u202egnp.exe\x1b[31m.png")
 
 
-def test_a_file_that_was_altered_is_not_shown(console: Console, looked: Looked, tmp_path: Path) -> None:
-    page, job = looked.page, job_of(console.rows, tmp_path / "images")
+def test_a_file_that_was_altered_is_not_shown(console: Console, at_desk: Looked, tmp_path: Path) -> None:
+    page, job = at_desk.page, job_of(console.rows, tmp_path / "images")
     draw(tmp_path / "images", "line-2/fail.png", 7)
     with page.expect_response(re.compile("small.jpg")) as answer:
         page.goto(f"{console.url}/jobs/{job}/images?text=fail.png")
